@@ -1,0 +1,204 @@
+"""Every error that Admittance raises on purpose.
+
+::
+
+    AdmittanceError
+    ├── Malformed                    bytes that do not decode
+    ├── Misuse                       our own code called a machine in the wrong state
+    ├── ConfigurationError           a setting, a file or a key that an operator must mend
+    ├── Unavailable                  something we depend on does not answer: try again later
+    ├── NetworkFailure               joining a network, or reaching a host through it, failed
+    └── Refused                      the peer asked for what it may not have
+        ├── AuthenticationFailed     a proof, a password or a token did not hold
+        │   ├── SignatureInvalid
+        │   └── NonceRequired        carry the server's nonce and ask again
+        ├── NotAllowed               known, but without the authority
+        ├── NotFound
+        ├── AlreadyUsed              a single-use thing was used before
+        │   └── TicketUsed
+        ├── Expired
+        ├── Throttled                too many tries: wait `retry_after_s`
+        ├── QuotaExceeded
+        ├── Conflict                 the thing is in a state that forbids it
+        ├── KeyRefused               a key that our key rules do not allow
+        ├── EvidenceRefused          evidence is signed, but not for this
+        │   ├── WrongOrigin
+        │   ├── WrongChallenge
+        │   └── WrongBinding
+        └── ConfigurationRefused     a sealed configuration is not for this device now
+            ├── UntrustedSigner
+            ├── WrongDevice
+            ├── WrongPurpose
+            ├── WrongEpoch
+            ├── WrongNonce
+            ├── SequenceReplayed
+            ├── ConfigurationExpired
+            └── NotDecryptable
+
+`code` is the stable word that APIs, logs and `--json` show. The message is for people; it names the
+cause and the next step, and never holds a secret.
+"""
+
+from typing import ClassVar
+
+
+class AdmittanceError(Exception):
+    """Root of the hierarchy."""
+
+    code: ClassVar[str] = "error"
+
+
+class Malformed(AdmittanceError):
+    """Bytes that do not decode. Decoders raise this and nothing else."""
+
+    code = "malformed"
+
+
+class Misuse(AdmittanceError):
+    """Our own code called a machine in a state that does not allow the call."""
+
+    code = "misuse"
+
+
+class ConfigurationError(AdmittanceError):
+    """A setting, a file or a key that an operator must mend."""
+
+    code = "configuration"
+
+
+class Unavailable(AdmittanceError):
+    """Something we depend on does not answer; the same request may succeed later."""
+
+    code = "unavailable"
+
+
+class NetworkFailure(AdmittanceError):
+    """A network could not be joined, or a host not reached through it.
+
+    `cause` is one of ``wrong_password``, ``not_found``, ``no_address``, ``no_server``,
+    ``server_refused``, ``untrusted_server``, ``clock``.
+    """
+
+    code = "network"
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class Refused(AdmittanceError):
+    """The peer asked for what it may not have."""
+
+    code = "refused"
+
+
+class AuthenticationFailed(Refused):
+    code = "authentication_failed"
+
+
+class SignatureInvalid(AuthenticationFailed):
+    code = "signature_invalid"
+
+
+class NonceRequired(AuthenticationFailed):
+    """The proof must carry the server's current nonce (RFC 9449, section 8)."""
+
+    code = "use_dpop_nonce"
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__("Carry the nonce of the DPoP-Nonce header in the proof and send the request again.")
+        self.nonce = nonce
+
+
+class NotAllowed(Refused):
+    code = "not_allowed"
+
+
+class NotFound(Refused):
+    code = "not_found"
+
+
+class AlreadyUsed(Refused):
+    code = "already_used"
+
+
+class TicketUsed(AlreadyUsed):
+    code = "ticket_used"
+
+
+class Expired(Refused):
+    code = "expired"
+
+
+class Throttled(Refused):
+    """Too many tries. `retry_after_s` is the whole number of seconds to wait."""
+
+    code = "throttled"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"Too many tries. Wait {retry_after_s} s and try again.")
+        self.retry_after_s = retry_after_s
+
+
+class QuotaExceeded(Refused):
+    code = "quota_exceeded"
+
+
+class Conflict(Refused):
+    code = "conflict"
+
+
+class KeyRefused(Refused):
+    code = "key_refused"
+
+
+class EvidenceRefused(Refused):
+    code = "evidence_refused"
+
+
+class WrongOrigin(EvidenceRefused):
+    code = "wrong_origin"
+
+
+class WrongChallenge(EvidenceRefused):
+    code = "wrong_challenge"
+
+
+class WrongBinding(EvidenceRefused):
+    code = "wrong_binding"
+
+
+class ConfigurationRefused(Refused):
+    code = "configuration_refused"
+
+
+class UntrustedSigner(ConfigurationRefused):
+    code = "untrusted_signer"
+
+
+class WrongDevice(ConfigurationRefused):
+    code = "wrong_device"
+
+
+class WrongPurpose(ConfigurationRefused):
+    code = "wrong_purpose"
+
+
+class WrongEpoch(ConfigurationRefused):
+    code = "wrong_epoch"
+
+
+class WrongNonce(ConfigurationRefused):
+    code = "wrong_nonce"
+
+
+class SequenceReplayed(ConfigurationRefused):
+    code = "sequence_replayed"
+
+
+class ConfigurationExpired(ConfigurationRefused):
+    code = "configuration_expired"
+
+
+class NotDecryptable(ConfigurationRefused):
+    code = "not_decryptable"
