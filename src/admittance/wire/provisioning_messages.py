@@ -21,7 +21,8 @@ from msgspec import Meta, to_builtins
 
 from admittance.errors import Malformed
 from admittance.wire import cbor, message
-from admittance.wire.message import Message
+from admittance.wire.evidence import SealAlgorithm
+from admittance.wire.message import Bytes16, Bytes32, Message, Unsigned
 
 HELLO: Final = "admit-hello"
 EVIDENCE: Final = "admit-evidence"
@@ -31,12 +32,7 @@ STATUS: Final = "admit-status"
 
 MAX_ANSWER_BYTES: Final = 16 * 1024
 
-Bytes16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
-Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-
 Presence = Literal["display", "button"]
-SealAlgorithm = Literal["hybrid", "classic", "symmetric"]
 State = Literal["idle", "trying", "joined", "online", "enrolled", "failed"]
 Cause = Literal[
     "",
@@ -50,11 +46,11 @@ Cause = Literal[
 ]
 
 
-class HelloRequest(Message, tag="admittance/hello/1"):
+class HelloRequest(Message, frozen=True, tag="admittance/hello/1"):
     """Asks who the device is; opens a transaction when none is open."""
 
 
-class Hello(Message):
+class Hello(Message, frozen=True):
     """Who the device is and what it can do.
 
     `epoch` counts its owners; `transaction_id` names the open transaction; `seal` is the way to seal a
@@ -65,7 +61,7 @@ class Hello(Message):
     model: str
     presence: Presence
     owned: bool
-    epoch: Count
+    epoch: Unsigned
     server_origin: str
     transaction_id: Bytes16
     seal: SealAlgorithm
@@ -73,13 +69,13 @@ class Hello(Message):
     transport: Literal["softap", "ble"]
 
 
-class EvidenceRequest(Message):
+class EvidenceRequest(Message, frozen=True):
     """Asks the device to sign evidence over the server's 32-byte challenge."""
 
     challenge: Bytes32
 
 
-class EvidenceAnswer(Message):
+class EvidenceAnswer(Message, frozen=True):
     """COSE_Sign1 evidence, and the code that opens later sessions of this transaction."""
 
     evidence: bytes
@@ -87,21 +83,21 @@ class EvidenceAnswer(Message):
     resume_code: Bytes16
 
 
-class ConfigurationRequest(Message):
+class ConfigurationRequest(Message, frozen=True):
     """The server's sealed configuration, and the app key that protects the premises network in it."""
 
     sealed: bytes
     app_key: Bytes32
 
 
-class ConfigurationAnswer(Message):
+class ConfigurationAnswer(Message, frozen=True):
     """The sequence number that the device accepted, and the state of its network."""
 
-    sequence: Count
+    sequence: Unsigned
     status: State
 
 
-class NetworkRequest(Message):
+class NetworkRequest(Message, frozen=True):
     """A premises network under the app key; `attempt` grows by at least one with each new network."""
 
     attempt: Annotated[int, Meta(ge=1, le=2**32 - 1)]
@@ -109,15 +105,15 @@ class NetworkRequest(Message):
     ciphertext: bytes
 
 
-class NetworkAnswer(Message):
+class NetworkAnswer(Message, frozen=True):
     status: State
 
 
-class StatusRequest(Message, tag="admittance/status/1"):
+class StatusRequest(Message, frozen=True, tag="admittance/status/1"):
     """Asks how far the device has come."""
 
 
-class Status(Message):
+class Status(Message, frozen=True):
     """How far the device has come.
 
     `state` "online" means that the server was reached over TLS under the pinned anchors and the network
@@ -126,8 +122,8 @@ class Status(Message):
 
     state: State
     cause: Cause
-    attempt: Count
-    deadline_s: Count
+    attempt: Unsigned
+    deadline_s: Unsigned
 
 
 @dataclass(frozen=True)

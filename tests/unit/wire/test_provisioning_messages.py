@@ -26,7 +26,7 @@ from admittance.wire.provisioning_messages import (
 
 bytes16 = st.binary(min_size=16, max_size=16)
 bytes32 = st.binary(min_size=32, max_size=32)
-counts = st.integers(min_value=0, max_value=2**63 - 1)
+counts = st.integers(min_value=0, max_value=2**53)
 states = st.sampled_from(["idle", "trying", "joined", "online", "enrolled", "failed"])
 
 messages: st.SearchStrategy[Message] = st.one_of(
@@ -112,7 +112,7 @@ def test_arbitrary_structures_are_an_answer_or_malformed(value: Any, expected: t
             answer = decode_answer(cbor.encode(candidate), expected)
         except Malformed:
             continue
-        assert isinstance(answer, expected | Refusal)
+        assert isinstance(answer, (expected, Refusal))
 
 
 @pytest.mark.parametrize(
