@@ -1,0 +1,63 @@
+"""Deterministic CBOR (RFC 8949, section 4.2.1), the subset that our messages use.
+
+Values are `int`, `bytes`, `str`, `bool`, `None`, `list` and `dict`. Tags, floats, other simple values, indefinite
+lengths, duplicate keys and any encoding that is not the deterministic one are refused, so two different byte
+strings never mean the same value.
+"""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import cbor2
+
+from admittance.errors import Malformed
+
+Value: TypeAlias = (
+    "int | bytes | str | bool | None | list[Value] | tuple[Value, ...] | Mapping[int, Value] | Mapping[str, Value]"
+)
+
+MAX_DEPTH = 16
+
+
+def encode(value: object) -> bytes:
+    """Encode `value` deterministically."""
+    return cbor2.dumps(value, canonical=True)
+
+
+def decode(data: bytes, max_bytes: int = 16384) -> object:
+    """Decode exactly one value that fills `data`.
+
+    Raises `Malformed` if `data` is longer than `max_bytes`, is not well-formed, has trailing bytes, holds a type
+    that our messages do not use, or is not in its deterministic encoding.
+    """
+    if len(data) > max_bytes:
+        raise Malformed(f"CBOR of {len(data)} bytes where at most {max_bytes} are allowed")
+    try:
+        value = cbor2.loads(data)
+        _check_types(value, MAX_DEPTH)
+        canonical = encode(value)
+    except Malformed:
+        raise
+    except Exception as error:
+        raise Malformed("not well-formed CBOR") from error
+    if canonical != data:
+        raise Malformed("CBOR that is not in its deterministic encoding")
+    return value
+
+
+def _check_types(value: object, depth: int) -> None:
+    if depth == 0:
+        raise Malformed("CBOR nested too deeply")
+    if value is None or isinstance(value, bool | int | bytes | str):
+        return
+    if isinstance(value, list):
+        for item in value:
+            _check_types(item, depth - 1)
+        return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, int | str) or isinstance(key, bool):
+                raise Malformed("CBOR map with a key that is neither an integer nor a text")
+            _check_types(item, depth - 1)
+        return
+    raise Malformed("CBOR with a type that is not allowed here")

@@ -1,0 +1,142 @@
+"""COSE_Sign1 and COSE_Encrypt0 (RFC 9052) as frozen values.
+
+Only what our messages use: integer header labels, embedded payloads, no countersignatures. The CBOR tags 18 and 16
+are accepted in front of a message and never written.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+from admittance.errors import Malformed
+from admittance.wire import cbor
+
+ES256 = -7
+EDDSA = -8
+A256GCM = 3
+
+ALG = 1
+KID = 4
+IV = 5
+X5CHAIN = 33
+
+Headers = Mapping[int, object]
+
+_TAG_SIGN1 = b"\xd2"
+_TAG_ENCRYPT0 = b"\xd0"
+
+
+@dataclass(frozen=True, slots=True)
+class Sign1:
+    """A COSE_Sign1 message (RFC 9052, section 4.2). `protected_bytes` are the exact bytes that were signed."""
+
+    protected_bytes: bytes
+    payload: bytes
+    signature: bytes
+    unprotected: Headers = field(default_factory=dict)
+
+    @property
+    def protected(self) -> Headers:
+        return _protected(self.protected_bytes)
+
+    @property
+    def algorithm(self) -> int:
+        """The algorithm (header 1). Raises `Malformed` if the protected header has none."""
+        return _algorithm(self.protected)
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
+        """The certificates of `x5chain` (RFC 9360), leaf first; empty if there are none."""
+        value = self.protected.get(X5CHAIN, ())
+        certificates = [value] if isinstance(value, bytes) else value
+        if not isinstance(certificates, list | tuple):
+            raise Malformed("x5chain is neither a certificate nor a list of certificates")
+        if not all(isinstance(certificate, bytes) for certificate in certificates):
+            raise Malformed("x5chain holds something that is not a certificate")
+        return tuple(certificates)
+
+    def encode(self) -> bytes:
+        return cbor.encode([self.protected_bytes, dict(self.unprotected), self.payload, self.signature])
+
+    @classmethod
+    def decode(cls, data: bytes, max_bytes: int = 16384) -> "Sign1":
+        """Decode a message. Raises `Malformed`."""
+        items = _array(data, _TAG_SIGN1, 4, max_bytes)
+        protected, unprotected, payload, signature = items
+        if not isinstance(payload, bytes) or not isinstance(signature, bytes):
+            raise Malformed("COSE_Sign1 without payload or signature")
+        return cls(_checked(protected), payload, signature, _headers(unprotected))
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypt0:
+    """A COSE_Encrypt0 message (RFC 9052, section 5.2)."""
+
+    protected_bytes: bytes
+    ciphertext: bytes
+    unprotected: Headers = field(default_factory=dict)
+
+    @property
+    def protected(self) -> Headers:
+        return _protected(self.protected_bytes)
+
+    @property
+    def algorithm(self) -> int:
+        return _algorithm(self.protected)
+
+    def encode(self) -> bytes:
+        return cbor.encode([self.protected_bytes, dict(self.unprotected), self.ciphertext])
+
+    @classmethod
+    def decode(cls, data: bytes, max_bytes: int = 16384) -> "Encrypt0":
+        """Decode a message. Raises `Malformed`."""
+        protected, unprotected, ciphertext = _array(data, _TAG_ENCRYPT0, 3, max_bytes)
+        if not isinstance(ciphertext, bytes):
+            raise Malformed("COSE_Encrypt0 without ciphertext")
+        return cls(_checked(protected), ciphertext, _headers(unprotected))
+
+
+def protected_header(headers: Headers) -> bytes:
+    """Encode a protected header; the empty one is the empty byte string (RFC 9052, section 3)."""
+    return cbor.encode(dict(headers)) if headers else b""
+
+
+def signature_input(protected_bytes: bytes, payload: bytes, external_aad: bytes) -> bytes:
+    """The Sig_structure that a COSE_Sign1 signs (RFC 9052, section 4.4)."""
+    return cbor.encode(["Signature1", protected_bytes, external_aad, payload])
+
+
+def encryption_aad(protected_bytes: bytes, external_aad: bytes) -> bytes:
+    """The Enc_structure that a COSE_Encrypt0 authenticates (RFC 9052, section 5.3)."""
+    return cbor.encode(["Encrypt0", protected_bytes, external_aad])
+
+
+def _array(data: bytes, tag: bytes, length: Literal[3, 4], max_bytes: int) -> list[object]:
+    value = cbor.decode(data.removeprefix(tag), max_bytes)
+    if not isinstance(value, list) or len(value) != length:
+        raise Malformed(f"COSE message that is not an array of {length}")
+    return value
+
+
+def _checked(protected: object) -> bytes:
+    if not isinstance(protected, bytes):
+        raise Malformed("COSE protected header that is not a byte string")
+    _protected(protected)
+    return protected
+
+
+def _protected(data: bytes) -> Headers:
+    return _headers(cbor.decode(data)) if data else {}
+
+
+def _headers(value: object) -> Headers:
+    if not isinstance(value, dict) or not all(isinstance(label, int) for label in value):
+        raise Malformed("COSE header that is not a map with integer labels")
+    return cast(Headers, value)
+
+
+def _algorithm(headers: Headers) -> int:
+    algorithm = headers.get(ALG)
+    if not isinstance(algorithm, int):
+        raise Malformed("COSE message without an algorithm in its protected header")
+    return algorithm

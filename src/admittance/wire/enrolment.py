@@ -1,0 +1,57 @@
+"""Messages of enrolment, renewal and reset between a device and the server's first-contact listener."""
+
+from typing import Annotated
+
+import msgspec
+
+from admittance.wire.message import Bytes32, Message, Unsigned, Word
+
+
+class NonceRequest(Message, frozen=True):
+    device_id: Word
+
+
+class Nonce(Message, frozen=True):
+    """A single-use nonce for one signed request of the device that asked for it."""
+
+    nonce: Bytes32
+    server_time: Unsigned
+
+
+class EnrolmentRequest(Message, frozen=True, tag="admittance/enrolment/1"):
+    """Signed by identity; `csr` is a PKCS #10 request (DER) signed by the new operational key.
+
+    `ticket` is 32 bytes at the first enrolment for an owner, and empty at renewal or when enrolling again.
+    """
+
+    nonce: Bytes32
+    device_id: Word
+    epoch: Unsigned
+    ticket: Annotated[bytes, msgspec.Meta(max_length=32)]
+    csr: Annotated[bytes, msgspec.Meta(max_length=4096)]
+
+
+class Enrolled(Message, frozen=True):
+    """The operational certificate and its issuer (DER, leaf first), and when to renew."""
+
+    chain: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=4)]
+    server_time: Unsigned
+    renew_after_s: Unsigned
+
+
+class ResetReport(Message, frozen=True, tag="admittance/reset/1"):
+    """Signed by identity: the device was reset to factory state; `resets` is its new count of resets."""
+
+    nonce: Bytes32
+    device_id: Word
+    epoch: Unsigned
+    resets: Unsigned
+
+
+class DeviceStatus(Message, frozen=True):
+    """What the server tells an authenticated device about itself."""
+
+    device_id: Word
+    epoch: Unsigned
+    server_time: Unsigned
+    renew_after_s: Unsigned

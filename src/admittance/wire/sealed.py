@@ -1,0 +1,56 @@
+"""The sealed configuration: what the server tells a device through a phone that can neither read nor change it."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from admittance.wire.evidence import SealAlgorithm
+from admittance.wire.message import Bytes16, Bytes32, Message, Text, Unsigned, Word
+
+Purpose = Literal["activate", "reprovision"]
+
+
+class Header(Message, frozen=True, tag="admittance/sealed/1"):
+    """In the clear and authenticated: who may open this, once, and when.
+
+    `signer_thumbprint` is SHA-256 of the configuration key's certificate (DER); `lifetime_s` runs on the device's
+    monotonic clock from the moment it drew `device_nonce`.
+    """
+
+    purpose: Purpose
+    device_id: Word
+    epoch: Unsigned
+    signer_thumbprint: Bytes32
+    sequence: Unsigned
+    lifetime_s: Unsigned
+    device_nonce: Bytes16
+
+
+class Configuration(Message, frozen=True, tag="admittance/configuration/1"):
+    """The plaintext. `anchors` are the only CA certificates (DER) that the device trusts for `server_origin`.
+
+    `ticket` is 32 bytes, or empty if the device has nothing to enrol. `network` is empty when the app manages the
+    premises network, else 32 bytes of salt and the network encrypted under the app key (try 0). `permits` names the
+    stock endpoints that an owned device opens for this transaction.
+    """
+
+    server_origin: Text
+    first_contact_url: Text
+    device_url: Text
+    anchors: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=4)]
+    server_time: Unsigned
+    ticket: Annotated[bytes, msgspec.Meta(max_length=32)]
+    network: Annotated[bytes, msgspec.Meta(max_length=512)]
+    permits: Annotated[list[Word], msgspec.Meta(max_length=8)]
+    renew_after_s: Unsigned
+
+
+class Envelope(Message, frozen=True):
+    """What the configuration key signs: the header's exact bytes, how the rest is sealed, and the ciphertext.
+
+    `ciphertext` is HPKE's ``enc`` followed by its ciphertext, or a COSE_Encrypt0 for `symmetric`.
+    """
+
+    header: Annotated[bytes, msgspec.Meta(max_length=512)]
+    seal_algorithm: SealAlgorithm
+    ciphertext: Annotated[bytes, msgspec.Meta(max_length=8192)]
