@@ -8,6 +8,8 @@
     ├── ConfigurationError           a setting, a file or a key that an operator must mend
     ├── Unavailable                  something we depend on does not answer: try again later
     ├── NetworkFailure               joining a network, or reaching a host through it, failed
+    │   ├── JoinFailed
+    │   └── Unreachable
     └── Refused                      the peer asked for what it may not have
         ├── AuthenticationFailed     a proof, a password or a token did not hold
         │   ├── SignatureInvalid
@@ -84,6 +86,17 @@ class NetworkFailure(AdmittanceError):
     def __init__(self, cause: str, message: str) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class JoinFailed(NetworkFailure):
+    """A network was not joined; `cause` is ``wrong_password``, ``not_found`` or ``no_address``."""
+
+
+class Unreachable(NetworkFailure):
+    """The joined network does not lead to the host; `cause` is ``no_server``."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("no_server", message)
 
 
 class Refused(AdmittanceError):
