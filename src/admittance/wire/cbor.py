@@ -5,16 +5,9 @@ lengths, duplicate keys and any encoding that is not the deterministic one are r
 strings never mean the same value.
 """
 
-from collections.abc import Mapping
-from typing import TypeAlias
-
 import cbor2
 
 from admittance.errors import Malformed
-
-Value: TypeAlias = (
-    "int | bytes | str | bool | None | list[Value] | tuple[Value, ...] | Mapping[int, Value] | Mapping[str, Value]"
-)
 
 MAX_DEPTH = 16
 

@@ -1,0 +1,124 @@
+"""Signing and verifying COSE_Sign1 with P-256 (ES256) and Ed25519 (EdDSA) keys, and no others."""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+from admittance.errors import KeyRefused, Malformed, SignatureInvalid
+from admittance.wire.cose import ALG, EDDSA, ES256, KID, X5CHAIN, Sign1, protected_header, signature_input
+
+PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+_P256_COORDINATE_BYTES = 32
+
+
+class Signer(Protocol):
+    """A key handle: a file, a TPM or a token. `spki` is the public key as SubjectPublicKeyInfo (DER)."""
+
+    @property
+    def algorithm(self) -> int:
+        """The COSE algorithm: -7 (ES256) or -8 (EdDSA)."""
+
+    @property
+    def spki(self) -> bytes: ...
+
+    def sign(self, data: bytes) -> bytes:
+        """Sign `data`; the signature has COSE's encoding (RFC 9053, section 2), 64 bytes."""
+
+
+class SoftwareSigner:
+    """A `Signer` over a private key in memory. Raises `KeyRefused` for other keys than P-256 and Ed25519."""
+
+    def __init__(self, private_key: PrivateKey) -> None:
+        self._private_key = private_key
+        self.spki = spki_of(private_key.public_key())
+        self.algorithm = _algorithm_of(private_key.public_key())
+
+    def sign(self, data: bytes) -> bytes:
+        if isinstance(self._private_key, ed25519.Ed25519PrivateKey):
+            return self._private_key.sign(data)
+        r, s = decode_dss_signature(self._private_key.sign(data, ec.ECDSA(hashes.SHA256())))
+        return r.to_bytes(_P256_COORDINATE_BYTES) + s.to_bytes(_P256_COORDINATE_BYTES)
+
+
+def spki_of(public_key: PublicKey) -> bytes:
+    """The SubjectPublicKeyInfo (DER) of a key."""
+    return public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def load_public_key(spki: bytes) -> PublicKey:
+    """Load a SubjectPublicKeyInfo (DER).
+
+    Raises `Malformed` if it doesn't decode or isn't in its one DER encoding, and `KeyRefused` if it isn't a P-256 or
+    Ed25519 key.
+    """
+    try:
+        key = serialization.load_der_public_key(spki)
+    except UnsupportedAlgorithm as error:
+        raise KeyRefused("Only P-256 and Ed25519 keys are accepted.") from error
+    except (ValueError, TypeError) as error:
+        raise Malformed("not a SubjectPublicKeyInfo") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
+        raise KeyRefused("Only P-256 and Ed25519 keys are accepted.")
+    _algorithm_of(key)
+    if spki_of(key) != spki:
+        raise Malformed("SubjectPublicKeyInfo that is not in its DER encoding")
+    return key
+
+
+def sign1(
+    signer: Signer,
+    payload: bytes,
+    *,
+    chain: Sequence[bytes] = (),
+    kid: bytes | None = None,
+    external_aad: bytes = b"",
+) -> bytes:
+    """Sign `payload` as COSE_Sign1; `chain` (DER, leaf first) goes to the protected header as x5chain (RFC 9360)."""
+    headers: dict[int, object] = {ALG: signer.algorithm}
+    if kid is not None:
+        headers[KID] = kid
+    if chain:
+        headers[X5CHAIN] = chain[0] if len(chain) == 1 else list(chain)
+    protected = protected_header(headers)
+    signature = signer.sign(signature_input(protected, payload, external_aad))
+    return Sign1(protected, payload, signature).encode()
+
+
+def verify1(message: Sign1, public_key: PublicKey, external_aad: bytes = b"") -> bytes:
+    """Verify a COSE_Sign1 and return its payload.
+
+    Raises `SignatureInvalid` if the algorithm isn't the key's or the signature doesn't hold.
+    """
+    if message.algorithm != _algorithm_of(public_key):
+        raise SignatureInvalid("The signature's algorithm is not the key's.")
+    data = signature_input(message.protected_bytes, message.payload, external_aad)
+    try:
+        _verify(public_key, message.signature, data)
+    except InvalidSignature as error:
+        raise SignatureInvalid("The signature does not hold.") from error
+    return message.payload
+
+
+def _verify(public_key: PublicKey, signature: bytes, data: bytes) -> None:
+    if isinstance(public_key, ed25519.Ed25519PublicKey):
+        public_key.verify(signature, data)
+        return
+    if len(signature) != 2 * _P256_COORDINATE_BYTES:
+        raise InvalidSignature
+    r = int.from_bytes(signature[:_P256_COORDINATE_BYTES])
+    s = int.from_bytes(signature[_P256_COORDINATE_BYTES:])
+    public_key.verify(encode_dss_signature(r, s), data, ec.ECDSA(hashes.SHA256()))
+
+
+def _algorithm_of(key: PublicKey) -> int:
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return EDDSA
+    if isinstance(key.curve, ec.SECP256R1):
+        return ES256
+    raise KeyRefused("Only P-256 and Ed25519 keys are accepted.")
