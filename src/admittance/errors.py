@@ -8,6 +8,7 @@
     ├── ConfigurationError           a setting, a file or a key that an operator must mend
     ├── Unavailable                  something we depend on does not answer: try again later
     ├── NetworkFailure               joining a network, or reaching a host through it, failed
+    ├── AuditBroken                  the audit log was changed, or its end was cut off
     │   ├── JoinFailed
     │   └── Unreachable
     └── Refused                      the peer asked for what it may not have
@@ -21,6 +22,7 @@
         ├── Expired
         ├── Throttled                too many tries: wait `retry_after_s`
         ├── QuotaExceeded
+        ├── TooLarge                 a request beyond its size limit
         ├── Conflict                 the thing is in a state that forbids it
         ├── KeyRefused               a key that our key rules do not allow
         ├── EvidenceRefused          evidence is signed, but not for this
@@ -99,6 +101,16 @@ class Unreachable(NetworkFailure):
         super().__init__("no_server", message)
 
 
+class AuditBroken(AdmittanceError):
+    """The audit log does not verify. `number` is the first row that is wrong or missing."""
+
+    code = "audit_broken"
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+
 class Refused(AdmittanceError):
     """The peer asked for what it may not have."""
 
@@ -155,6 +167,10 @@ class Throttled(Refused):
 
 class QuotaExceeded(Refused):
     code = "quota_exceeded"
+
+
+class TooLarge(Refused):
+    code = "too_large"
 
 
 class Conflict(Refused):

@@ -1,0 +1,112 @@
+"""The database: one engine, transactions that lock early, and the schema's migrations.
+
+Tables are SQLAlchemy Core tables in each package's ``store.py``, all on `metadata`. Times are whole
+Unix seconds, ids are text, keys and digests are bytes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any
+
+from sqlalchemy import MetaData, event, make_url, text
+from sqlalchemy.engine import Connection
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from admittance.errors import ConfigurationError, Unavailable
+
+DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_READ_ONLY = "admittance_read_only"
+
+
+class Database:
+    """SQLite (one node) or PostgreSQL (many nodes) behind the same two kinds of transaction.
+
+    `url` is an SQLAlchemy URL whose driver is one of `DRIVERS`. Raises `ConfigurationError` for others.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise ConfigurationError(f"[database] url is not a database URL; use one of {DRIVERS}") from None
+        if parsed.drivername not in DRIVERS:
+            raise ConfigurationError(
+                f"[database] url names the driver {parsed.drivername!r}; use one of {', '.join(DRIVERS)}"
+            )
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.engine: AsyncEngine = create_async_engine(parsed, pool_pre_ping=not self.is_sqlite)
+        self._writer = asyncio.Lock() if self.is_sqlite else None
+        if self.is_sqlite:
+            event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Commit when the block ends, roll back when it raises.
+
+        On SQLite the write lock is taken at once (``BEGIN IMMEDIATE``), so what was read stays true.
+        On PostgreSQL lock the rows that a decision rests on (``SELECT ... FOR UPDATE``).
+        Raises `Unavailable` when the database can't be reached.
+        """
+        async with self._writer or nullcontext(), _connection_errors(), self.engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One consistent view for reading only. Raises `Unavailable` when the database can't be reached."""
+        async with _connection_errors(), self.engine.connect() as connection:
+            await connection.execution_options(**{_READ_ONLY: True})
+            yield connection
+
+    async def migrate(self) -> None:
+        """Bring the schema to the newest version; does nothing when it is there already."""
+        from admittance.server.migrations.run import upgrade
+
+        async with self.transaction() as connection:
+            if not self.is_sqlite:
+                await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('admittance/migrate'))"))
+            await connection.run_sync(upgrade)
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+@asynccontextmanager
+async def _connection_errors() -> AsyncIterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"The database does not answer: {error.strerror or type(error).__name__}.") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable("The connection to the database was lost.") from error
+        raise
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    driver: Any = connection
+    driver.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "busy_timeout=10000", "synchronous=FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    read_only = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

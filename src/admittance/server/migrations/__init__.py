@@ -1,0 +1,1 @@
+"""The schema's history, applied by `admittance.server.database.Database.migrate`."""

@@ -1,0 +1,116 @@
+"""One table from error classes to problem documents (RFC 9457), internals stripped."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from admittance import errors
+from admittance.server.http import encode_json
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Problem:
+    status: int
+    title: str
+
+
+TABLE: dict[type[errors.AdmittanceError], Problem] = {
+    errors.Malformed: Problem(400, "The request could not be read"),
+    errors.Unavailable: Problem(503, "Temporarily unavailable"),
+    errors.Refused: Problem(403, "Refused"),
+    errors.AuthenticationFailed: Problem(401, "Authentication failed"),
+    errors.NonceRequired: Problem(401, "A fresh nonce is required"),
+    errors.NotAllowed: Problem(403, "Not allowed"),
+    errors.NotFound: Problem(404, "Not found"),
+    errors.AlreadyUsed: Problem(409, "Already used"),
+    errors.Expired: Problem(410, "Expired"),
+    errors.Throttled: Problem(429, "Too many tries"),
+    errors.QuotaExceeded: Problem(403, "Quota exceeded"),
+    errors.TooLarge: Problem(413, "Too large"),
+    errors.Conflict: Problem(409, "Conflict"),
+    errors.KeyRefused: Problem(400, "The key is not allowed"),
+    errors.EvidenceRefused: Problem(403, "The evidence is not for this"),
+}
+
+_INTERNAL = Problem(500, "Internal error")
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def problem_for(error: errors.AdmittanceError) -> Problem:
+    """The row of the nearest class. Errors that are not the caller's business give 500."""
+    for kind in type(error).__mro__:
+        if kind in TABLE:
+            return TABLE[kind]
+    return _INTERNAL
+
+
+async def admittance_error(request: Request, error: Exception) -> Response:
+    """Starlette's handler for `AdmittanceError`."""
+    if not isinstance(error, errors.AdmittanceError):
+        return await unexpected_error(request, error)
+    problem = problem_for(error)
+    if problem is _INTERNAL:
+        log.error("request_failed", path=request.url.path, error=error.code, exc_info=error)
+        return document(problem, code="internal", detail="The server's log tells more.")
+    return document(problem, code=error.code, detail=str(error), headers=_headers(error))
+
+
+async def http_error(_request: Request, error: Exception) -> Response:
+    """Starlette's handler for its own refusals: no such route, wrong method."""
+    if not isinstance(error, HTTPException):
+        raise error
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http")
+    problem = Problem(error.status_code, str(error.detail))
+    return document(problem, code=code, detail=str(error.detail), headers=dict(error.headers or {}))
+
+
+async def unexpected_error(request: Request, error: Exception) -> Response:
+    """Starlette's handler for everything else: the log gets the cause, the caller does not."""
+    log.error("request_crashed", method=request.method, path=request.url.path, exc_info=error)
+    return document(_INTERNAL, code="internal", detail="The server's log tells more.")
+
+
+def document(problem: Problem, *, code: str, detail: str, headers: dict[str, str] | None = None) -> Response:
+    content = {
+        "type": f"urn:admittance:problem:{code}",
+        "title": problem.title,
+        "status": problem.status,
+        "code": code,
+        "detail": detail,
+    }
+    return Response(
+        encode_json(content),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers={"cache-control": "no-store", **(headers or {})},
+    )
+
+
+def handlers() -> dict[Any, Any]:
+    """For Starlette's `exception_handlers`."""
+    return {
+        errors.AdmittanceError: admittance_error,
+        HTTPException: http_error,
+        Exception: unexpected_error,
+    }
+
+
+def _headers(error: errors.AdmittanceError) -> dict[str, str]:
+    match error:
+        case errors.NonceRequired():
+            return {"dpop-nonce": error.nonce, "www-authenticate": 'DPoP error="use_dpop_nonce"'}
+        case errors.AuthenticationFailed():
+            return {"www-authenticate": "DPoP"}
+        case errors.Throttled():
+            return {"retry-after": str(error.retry_after_s)}
+        case errors.Unavailable():
+            return {"retry-after": "5"}
+        case _:
+            return {}
