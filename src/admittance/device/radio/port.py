@@ -40,9 +40,7 @@ class Radio(Protocol):
     async def leave(self) -> None:
         """Leave the present network, if there is one. Every stream through it ends at once."""
 
-    async def open_connection(
-        self, host: str, port: int
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def open_connection(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to a host through the joined network. Raises `Unreachable`."""
 
     async def open_access_point(self, ssid: str, passphrase: str, on_connection: OnConnection) -> None:
