@@ -42,7 +42,7 @@ clean: ## remove what the other targets made
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/.complete: pyproject.toml uv.lock $(UV)
-	$(UV) sync --locked --all-extras --all-groups --python 3.11
+	$(UV) sync --locked --all-extras --all-groups
 	touch $@
 
 $(UV):
