@@ -1,0 +1,232 @@
+"""The configuration: one TOML file, every value typed and frozen, every default safe, every secret in a file."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import field
+
+from admittance.errors import ConfigurationError
+from admittance.server.config_hints import line_of, path_of, refuse_unknown
+
+Assurance = Literal["self-asserted", "listed", "certified", "tpm"]
+Presence = Literal["display", "button"]
+Seconds = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+MAX_CERTIFICATE_TTL_S = 7 * 24 * 3600
+MAX_TICKET_TTL_S = 3600
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file."""
+
+
+class ServerSection(Section, frozen=True):
+    """`origin` is the people listener's public origin: ``https://host`` or ``https://host:port``.
+
+    Devices are made for it, so it stays. `first_contact_url` and `device_url` are where devices find their
+    listeners; when empty, the origin's host with the port of ``[listen]``.
+    """
+
+    origin: str = "https://localhost:8443"
+    data_dir: str = "admittance-data"
+    first_contact_url: str = ""
+    device_url: str = ""
+
+
+class ListenSection(Section, frozen=True):
+    """``host:port`` of each listener."""
+
+    people: str = "127.0.0.1:8443"
+    first_contact: str = "127.0.0.1:8444"
+    device: str = "127.0.0.1:8445"
+
+
+class DatabaseSection(Section, frozen=True):
+    """`url` empty: SQLite in the data folder. PostgreSQL: ``postgresql+asyncpg://user@host/database``."""
+
+    url: str = ""
+    password_file: str = ""
+
+
+class MailSection(Section, frozen=True):
+    """`smtp`: ``smtp://host:port`` (STARTTLS when offered) or ``smtps://host:port``; empty sends no mail."""
+
+    smtp: str = ""
+    sender: str = field(default="Admittance <admittance@localhost>", name="from")
+    username: str = ""
+    password_file: str = ""
+
+
+class TlsSection(Section, frozen=True):
+    """The people listener's certificate (chain, leaf first) and key; empty: one from the server's own CA."""
+
+    cert_file: str = ""
+    key_file: str = ""
+
+
+class KeysSection(Section, frozen=True):
+    """`key_encryption_file`: 32 bytes, mode 0600; empty: one in the data folder."""
+
+    key_encryption_file: str = ""
+
+
+class PolicySection(Section, frozen=True):
+    """`quota` is how many devices a new account may own; certificates live at most 7 days, tickets 1 h."""
+
+    quota: Count = 20
+    certificate_ttl_s: Annotated[int, msgspec.Meta(ge=60, le=MAX_CERTIFICATE_TTL_S)] = MAX_CERTIFICATE_TTL_S
+    ticket_ttl_s: Annotated[int, msgspec.Meta(ge=60, le=MAX_TICKET_TTL_S)] = MAX_TICKET_TTL_S
+    invite_ttl_s: Seconds = 7 * 24 * 3600
+    token_ttl_s: Seconds = 24 * 3600
+
+
+class LogSection(Section, frozen=True):
+    format: Literal["json", "console"] = "json"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class ModelSection(Section, frozen=True):
+    """A kind of device. `makers` are names of ``[makers]`` whose certificates count for this model."""
+
+    display_name: str
+    presence: Presence
+    manual_url: str = ""
+    minimum_assurance: Assurance = "listed"
+    makers: tuple[str, ...] = ()
+
+
+class MakerSection(Section, frozen=True):
+    """`ca_file`: the maker CA's certificate in PEM."""
+
+    ca_file: str
+
+
+class Config(Section, frozen=True):
+    server: ServerSection = ServerSection()
+    listen: ListenSection = ListenSection()
+    database: DatabaseSection = DatabaseSection()
+    mail: MailSection = MailSection()
+    tls: TlsSection = TlsSection()
+    keys: KeysSection = KeysSection()
+    policy: PolicySection = PolicySection()
+    log: LogSection = LogSection()
+    models: dict[str, ModelSection] = {}
+    makers: dict[str, MakerSection] = {}
+    folder: Path = Path()
+    """Relative paths start here: the folder of the file."""
+
+    @property
+    def data_dir(self) -> Path:
+        return self.path(self.server.data_dir)
+
+    @property
+    def database_url(self) -> str:
+        return self.database.url or f"sqlite+aiosqlite:///{self.data_dir / 'admittance.db'}"
+
+    @property
+    def first_contact_url(self) -> str:
+        return self.server.first_contact_url or self._beside_origin(self.listen.first_contact)
+
+    @property
+    def device_url(self) -> str:
+        return self.server.device_url or self._beside_origin(self.listen.device)
+
+    def path(self, name: str) -> Path:
+        return self.folder / Path(name).expanduser()
+
+    def _beside_origin(self, address: str) -> str:
+        host = urlsplit(self.server.origin).hostname or ""
+        shown = f"[{host}]" if ":" in host else host
+        return f"https://{shown}:{parse_address(address)[1]}"
+
+
+def load_config(path: Path | None) -> Config:
+    """Read and check a file, or give the defaults for None.
+
+    Raises `ConfigurationError` that names file, line, setting and the next step.
+    """
+    if path is None:
+        return Config(folder=Path.cwd())
+    try:
+        content = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not UTF-8 text") from None
+    try:
+        raw = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+    return _build(raw, path, content)
+
+
+def parse_address(address: str) -> tuple[str, int]:
+    """Split ``host:port`` or ``[v6]:port``. Raises `ConfigurationError`."""
+    host, separator, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not separator or not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ConfigurationError(f"{address!r} is no address; write host:port, such as 127.0.0.1:8443")
+    return host, int(port)
+
+
+def _build(raw: dict[str, Any], path: Path, content: str) -> Config:
+    def fail(setting: tuple[str, ...], message: str) -> ConfigurationError:
+        line = line_of(content, setting)
+        where = f"{path}, line {line}" if line else str(path)
+        return ConfigurationError(f"{where}: {'.'.join(setting)}: {message}")
+
+    refuse_unknown(raw, Config, fail, hidden=("folder",))
+    try:
+        config = msgspec.structs.replace(msgspec.convert(raw, Config), folder=path.parent.absolute())
+    except msgspec.ValidationError as error:
+        message, setting = path_of(error)
+        raise fail(setting, message) from None
+    for setting, message in _contradictions(config):
+        raise fail(setting, message)
+    return config
+
+
+def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
+    """What each value alone does not show."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    for name in ("origin", "first_contact_url", "device_url"):
+        value = getattr(config.server, name)
+        if (value or name == "origin") and not _is_origin(value):
+            found.append((("server", name), "write an origin: https://host or https://host:port, no path"))
+    for name in ListenSection.__struct_fields__:
+        try:
+            parse_address(getattr(config.listen, name))
+        except ConfigurationError as error:
+            found.append((("listen", name), str(error)))
+    if bool(config.tls.cert_file) != bool(config.tls.key_file):
+        found.append((("tls",), "cert_file and key_file belong together: set both or neither"))
+    if config.database.url and "://" in config.database.url and _has_password(config.database.url):
+        found.append((("database", "url"), 'take the password out and name a file: password_file = "…"'))
+    if config.mail.smtp:
+        smtp = urlsplit(config.mail.smtp)
+        if smtp.scheme not in ("smtp", "smtps") or not smtp.hostname or smtp.password:
+            found.append((("mail", "smtp"), "write smtp://host:port or smtps://host:port, without a password"))
+    for model, section in config.models.items():
+        for maker in section.makers:
+            if maker not in config.makers:
+                found.append((("models", model, "makers"), f"there is no [makers.{maker}]"))
+    return found
+
+
+def _has_password(url: str) -> bool:
+    return ":" in url.split("://", 1)[1].partition("@")[0] if "@" in url else False
+
+
+def _is_origin(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    shown = f"[{host}]" if ":" in host else host
+    return bool(host) and value == f"https://{shown}" + (f":{port}" if port is not None else "")

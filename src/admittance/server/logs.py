@@ -1,0 +1,112 @@
+"""Structured logs that can't hold secrets: redacted by the name of the field and by the type of the value.
+
+Bodies and authorization headers are never handed to a logger in the first place.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+
+REDACTED = "[redacted]"
+
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:pass(?:word|phrase|wd)?|secret|token|ticket|key|keys|pop|code|codes|authorization|cookie|dpop|"
+    r"proof|credential|credentials|body|plaintext|seed|private|jwt|challenge)(?:_|$)"
+)
+_HARMLESS_NAMES = frozenset({"error_code", "exit_code", "status_code", "key_id", "registry_key"})
+_TOKEN_IN_TEXT = re.compile(
+    r"(?i)\b(dpop|bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
+    r"|://[^/\s:@]+:[^/\s@]+@"
+)
+
+
+class Secret:
+    """Carries a secret through code that may be logged: shows as ``[redacted]`` everywhere. `reveal` gives it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return REDACTED
+
+    __str__ = __repr__
+
+    def __format__(self, _specification: str) -> str:
+        return REDACTED
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Structlog processor, the last before rendering."""
+    for name in list(event):
+        event[name] = _clean(name, event[name])
+    return event
+
+
+def configure_logs(form: Literal["json", "console"], level: str, stream: TextIO | None = None) -> None:
+    """Send structlog and the standard library's loggers through `redact` to `stream` (stderr)."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor
+    if form == "json":
+        renderer = structlog.processors.JSONRenderer()
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=False)
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                redact,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for noisy in ("sqlalchemy", "alembic", "aiosqlite", "asyncio", "uvicorn"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _clean(name: str, value: Any) -> Any:
+    if isinstance(value, (Secret, bytes, bytearray, memoryview)):
+        return REDACTED
+    lowered = name.lower().replace("-", "_")
+    if lowered not in _HARMLESS_NAMES and _SECRET_NAME.search(lowered):
+        return REDACTED
+    if isinstance(value, str):
+        return _TOKEN_IN_TEXT.sub(REDACTED, value)
+    if isinstance(value, Mapping):
+        return {str(key): _clean(str(key), item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_clean(name, item) for item in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return _TOKEN_IN_TEXT.sub(REDACTED, str(value))
