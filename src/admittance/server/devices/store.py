@@ -1,0 +1,95 @@
+"""The registry's table, keyed by SHA-256 of the identity's SubjectPublicKeyInfo."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    LargeBinary,
+    Row,
+    Table,
+    Text,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from admittance.server.database import metadata
+from admittance.server.devices.model import DeviceRecord
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("registry_key", LargeBinary, primary_key=True),
+    Column("device_id", Text, nullable=False, unique=True),
+    Column("identity_spki", LargeBinary, nullable=False),
+    Column("identity_certificate", LargeBinary),
+    Column("model", Text, nullable=False),
+    Column("presence", Text, nullable=False),
+    Column("assurance", Text, nullable=False),
+    Column("secrets", LargeBinary),
+    Column("state", Text, nullable=False),
+    Column("account_id", Text),
+    Column("epoch", Integer, nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("resets", BigInteger, nullable=False),
+    Column("needs_ticket", Boolean, nullable=False),
+    Column("pending_until", BigInteger),
+    Column("activated_at", BigInteger),
+    Column("last_seen_at", BigInteger),
+    Index(None, "account_id"),
+)
+
+
+async def find(connection: AsyncConnection, device_id: str, *, lock: bool = False) -> DeviceRecord | None:
+    """The device of that id. With `lock` nobody else changes it until the transaction ends."""
+    query = select(devices).where(devices.c.device_id == device_id)
+    row = (await connection.execute(query.with_for_update() if lock else query)).first()
+    return None if row is None else record(row)
+
+
+async def known(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, tuple[bytes, str, str]]:
+    """Those of `ids` that are in the registry, each with its registry key, model and presence."""
+    columns = (devices.c.device_id, devices.c.registry_key, devices.c.model, devices.c.presence)
+    rows = await connection.execute(select(*columns).where(devices.c.device_id.in_(list(ids))))
+    return {row.device_id: (row.registry_key, row.model, row.presence) for row in rows}
+
+
+async def add(connection: AsyncConnection, records: Sequence[DeviceRecord]) -> None:
+    if records:
+        await connection.execute(insert(devices), [_values(each) for each in records])
+
+
+async def change(connection: AsyncConnection, registry_key: bytes, **values: object) -> None:
+    await connection.execute(update(devices).where(devices.c.registry_key == registry_key).values(**values))
+
+
+async def owned_count(connection: AsyncConnection, account_id: str, now: float) -> int:
+    """How many devices count against the account's quota."""
+    query = select(func.count()).select_from(devices).where(devices.c.account_id == account_id, held(now))
+    return (await connection.execute(query)).scalar_one()
+
+
+def held(now: float) -> ColumnElement[bool]:
+    """Devices that are somebody's: active, or pending and not lapsed."""
+    pending = and_(devices.c.state == "pending", devices.c.pending_until > now)
+    return or_(devices.c.state == "active", pending)
+
+
+def record(row: Row[Any]) -> DeviceRecord:
+    """The record in a row that holds all of the table's columns, and perhaps more."""
+    columns = row._mapping
+    return DeviceRecord(**{column.name: columns[column] for column in devices.c})
+
+
+def _values(each: DeviceRecord) -> dict[str, object]:
+    return {column.name: getattr(each, column.name) for column in devices.c}
