@@ -1,0 +1,94 @@
+"""Who sends a request: the one gate that every people route goes through (RFC 9449, sections 7.1 and 8.2)."""
+
+import hmac
+from urllib.parse import quote
+
+from starlette.requests import Request
+
+from admittance.errors import AuthenticationFailed, NotAllowed
+from admittance.server.accounts.dpop import ProofVerifier, VerifiedProof
+from admittance.server.accounts.model import AuthenticatedAccount
+from admittance.server.accounts.replays import ReplayCache
+from admittance.server.accounts.tokens import Tokens
+from admittance.server.clock import Clock
+from admittance.server.database import Database
+
+_FAILED = "The request is not authenticated."
+
+
+class Authenticator:
+    """Proves the sender of a request by its access token and its DPoP proof."""
+
+    def __init__(
+        self, *, database: Database, clock: Clock, tokens: Tokens, verifier: ProofVerifier, replays: ReplayCache
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._tokens = tokens
+        self._verifier = verifier
+        self._replays = replays
+
+    async def account(self, request: Request) -> AuthenticatedAccount:
+        """The account that sent `request`. The proof is spent by this call.
+
+        Raises:
+            NonceRequired: the proof needs the server's current nonce.
+            AuthenticationFailed: no, an unknown or an ended token; or a proof that does not hold, was used before,
+                or is by another key than the token's. All look the same.
+            Unavailable: the store of used proofs does not answer or is full.
+        """
+        access_token = presented_token(request)
+        proof = self.proof(request, access_token=access_token)
+        now = self._clock()
+        async with self._database.transaction() as connection:
+            account = await self._tokens.find(connection, access_token, now=now)
+            if not hmac.compare_digest(account.jkt, proof.jkt):
+                raise AuthenticationFailed(_FAILED)
+            await self._replays.spend(connection, proof, now)
+        return account
+
+    async def operator(self, request: Request) -> AuthenticatedAccount:
+        """Like `account`, for operators only.
+
+        Raises:
+            NotAllowed: the account is not an operator's.
+        """
+        account = await self.account(request)
+        if not account.operator:
+            raise NotAllowed("Only an operator may do this.")
+        return account
+
+    def proof(self, request: Request, *, access_token: str | None) -> VerifiedProof:
+        """The DPoP proof of a request, checked but not yet spent.
+
+        Raises:
+            NonceRequired, AuthenticationFailed: as `account`.
+        """
+        proofs = request.headers.getlist("dpop")
+        if len(proofs) != 1:
+            raise AuthenticationFailed(_FAILED)
+        return self._verifier.verify(
+            proofs[0],
+            method=request.method,
+            path=_encoded_path(request),
+            access_token=access_token,
+            now=self._clock(),
+        )
+
+
+def presented_token(request: Request) -> str:
+    """The token of `Authorization: DPoP …`.
+
+    Raises:
+        AuthenticationFailed: no such header, several, or another scheme.
+    """
+    headers = request.headers.getlist("authorization")
+    scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
+    if scheme.lower() != "dpop" or not token:
+        raise AuthenticationFailed(_FAILED)
+    return token
+
+
+def _encoded_path(request: Request) -> str:
+    raw: bytes | None = request.scope.get("raw_path")
+    return raw.decode("latin-1") if raw is not None else quote(request.scope["path"])

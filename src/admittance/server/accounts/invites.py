@@ -1,0 +1,182 @@
+"""Invites: the only way to an account. An operator makes a single-use link; accepting it sets the password."""
+
+import secrets
+
+from sqlalchemy.exc import IntegrityError
+
+from admittance.errors import (
+    AlreadyUsed,
+    AuthenticationFailed,
+    Conflict,
+    Expired,
+    Malformed,
+    NotAllowed,
+    NotFound,
+)
+from admittance.server.accounts import store
+from admittance.server.accounts.model import Invite, normalise_display_name, normalise_email
+from admittance.server.accounts.passwords import PasswordHashes, PasswordRules
+from admittance.server.accounts.secrets_at_rest import SecretHasher, new_secret
+from admittance.server.accounts.throttle import LoginThrottle
+from admittance.server.audit.store import AuditLog
+from admittance.server.clock import Clock
+from admittance.server.database import Database
+
+INVITE_TTL_S = 7 * 86_400
+REPEAT_S = 3600
+"""For this long after it was accepted an invite answers the same acceptance with the same account."""
+
+MAX_QUOTA = 1_000_000
+_UNKNOWN = "This invitation does not exist. Check that the whole link was copied."
+
+
+class Invites:
+    """Makes invites and turns them into accounts."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        audit: AuditLog,
+        hashes: PasswordHashes,
+        rules: PasswordRules,
+        throttle: LoginThrottle,
+        mac_key: bytes,
+        ttl_s: int = INVITE_TTL_S,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._audit = audit
+        self._hashes = hashes
+        self._rules = rules
+        self._throttle = throttle
+        self._ttl_s = ttl_s
+        self._hasher = SecretHasher(mac_key, "invite")
+
+    async def create(self, *, email: str, operator: bool, quota: int | None, actor: str) -> Invite:
+        """Make an invite for one address.
+
+        Args:
+            quota: devices the account may own, or None for the server's default.
+            actor: who does it, as the audit log names it.
+
+        Raises:
+            Malformed: no address, or an impossible quota.
+            Conflict: the address has an account.
+        """
+        address = normalise_email(email)
+        if quota is not None and not 0 <= quota <= MAX_QUOTA:
+            raise Malformed(f"A quota is a number of devices from 0 to {MAX_QUOTA}.")
+        secret = new_secret()
+        now = int(self._clock())
+        invite = Invite(secret=secret, email=address, operator=operator, expires_at=now + self._ttl_s)
+        async with self._database.transaction() as connection:
+            if await store.find_by_email(connection, address) is not None:
+                raise Conflict("This address has an account already.")
+            await store.insert_invite(
+                connection,
+                secret_mac=self._hasher.mac(secret),
+                email=address,
+                operator=operator,
+                quota=quota,
+                created_at=now,
+                expires_at=invite.expires_at,
+            )
+            await self._audit.append(
+                connection,
+                event="invite.created",
+                actor=actor,
+                subject=f"email:{address}",
+                details={"operator": operator, "quota": quota},
+                now=now,
+            )
+        return invite
+
+    async def accept(self, *, secret: str, email: str, password: str, display_name: str, source: str) -> str:
+        """Make the invited account and return its id; the same acceptance again returns the same id.
+
+        Args:
+            source: the network the request comes from, for the throttle.
+
+        Raises:
+            NotFound: no such invite.
+            NotAllowed: the invite is for another address.
+            Malformed: the password or the display name breaks a rule.
+            Expired, AlreadyUsed: too late, or accepted with another password.
+            Conflict: the address got an account by another invite.
+            Throttled: too many wrong passwords for an invite that was accepted.
+        """
+        try:
+            mac = self._hasher.mac(secret)
+        except Malformed:
+            raise NotFound(_UNKNOWN) from None
+        address = normalise_email(email)
+        name = normalise_display_name(display_name)
+        self._rules.check(password, email=address)
+        async with self._database.read() as connection:
+            invite = await store.find_invite(connection, mac)
+        if invite is None:
+            raise NotFound(_UNKNOWN)
+        if invite.email != address:
+            raise NotAllowed("This invitation is for another address.")
+        if invite.account_id is None:
+            password_hash = await self._hashes.make(password)
+            account_id = await self._consume(mac, address, name, password_hash)
+            if account_id is not None:
+                return account_id
+        return await self._repeat(mac, address, password, source)
+
+    async def _consume(self, mac: bytes, address: str, name: str, password_hash: str) -> str | None:
+        """Turn the invite into an account, or return None when it is no longer open."""
+        account_id = secrets.token_hex(10)
+        now = int(self._clock())
+        try:
+            async with self._database.transaction() as connection:
+                if not await store.consume_invite(connection, mac, account_id=account_id, now=now):
+                    return None
+                invite = await store.find_invite(connection, mac)
+                if invite is None:
+                    return None
+                await store.insert_account(
+                    connection,
+                    account_id=account_id,
+                    email=address,
+                    display_name=name,
+                    operator=invite.operator,
+                    quota=invite.quota,
+                    password_hash=password_hash,
+                    created_at=now,
+                )
+                await self._audit.append(
+                    connection,
+                    event="account.created",
+                    actor=f"account:{account_id}",
+                    subject=f"account:{account_id}",
+                    details={"operator": invite.operator},
+                    now=now,
+                )
+        except IntegrityError as error:
+            raise Conflict("This address has an account already. Log in with it.") from error
+        return account_id
+
+    async def _repeat(self, mac: bytes, address: str, password: str, source: str) -> str:
+        """Answer an acceptance of an invite that is no longer open."""
+        now = self._clock()
+        async with self._database.read() as connection:
+            invite = await store.find_invite(connection, mac)
+            account = None
+            if invite is not None and invite.account_id is not None:
+                account = await store.find_by_id(connection, invite.account_id)
+        if invite is None or invite.account_id is None:
+            raise Expired("This invitation has expired. Ask for another one.")
+        if account is None or now > invite.accepted_at + REPEAT_S:
+            raise AlreadyUsed("This invitation was used already. Log in with your password.")
+        await self._throttle.check(email=address, source=source, now=now)
+        try:
+            await self._hashes.verify(account.password_hash, password)
+        except AuthenticationFailed:
+            await self._throttle.charge(email=address, source=source, now=now)
+            raise AlreadyUsed("This invitation was used already. Log in with your password.") from None
+        account_id: str = account.account_id
+        return account_id
