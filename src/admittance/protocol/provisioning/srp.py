@@ -85,9 +85,7 @@ class Suite:
         base = _integer(client_public) * pow(verifier, scrambler, self.n) % self.n
         return pow(base, exponent, self.n)
 
-    def client_secret(
-        self, *, server_public: bytes, private_key: int, scrambler: int, exponent: int
-    ) -> int:
+    def client_secret(self, *, server_public: bytes, private_key: int, scrambler: int, exponent: int) -> int:
         """S on the client's side."""
         base = (_integer(server_public) - self.multiplier * pow(self.g, private_key, self.n)) % self.n
         return pow(base, exponent + scrambler * private_key, self.n)
@@ -206,9 +204,7 @@ class ClientHandshake:
             scrambler=suite.scrambler(self.client_public, server_public),
             exponent=self.exponent,
         )
-        agreement = Agreement(
-            self.username, salt, self.client_public, server_public, suite.session_key(secret)
-        )
+        agreement = Agreement(self.username, salt, self.client_public, server_public, suite.session_key(secret))
         return ClientProof(suite, agreement, _client_proof(suite, agreement))
 
 
