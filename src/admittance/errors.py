@@ -8,9 +8,9 @@
     ├── ConfigurationError           a setting, a file or a key that an operator must mend
     ├── Unavailable                  something we depend on does not answer: try again later
     ├── NetworkFailure               joining a network, or reaching a host through it, failed
-    ├── AuditBroken                  the audit log was changed, or its end was cut off
     │   ├── JoinFailed
     │   └── Unreachable
+    ├── AuditBroken                  the audit log was changed, or its end was cut off
     └── Refused                      the peer asked for what it may not have
         ├── AuthenticationFailed     a proof, a password or a token did not hold
         │   ├── SignatureInvalid
@@ -25,13 +25,13 @@
         ├── TooLarge                 a request beyond its size limit
         ├── Conflict                 the thing is in a state that forbids it
         ├── KeyRefused               a key that our key rules do not allow
+        ├── WrongDevice              a message of, or for, another device
+        ├── WrongChallenge           a signed message answers another challenge or nonce
         ├── EvidenceRefused          evidence is signed, but not for this
         │   ├── WrongOrigin
-        │   ├── WrongChallenge
         │   └── WrongBinding
         └── ConfigurationRefused     a sealed configuration is not for this device now
             ├── UntrustedSigner
-            ├── WrongDevice
             ├── WrongPurpose
             ├── WrongEpoch
             ├── WrongNonce
@@ -181,16 +181,24 @@ class KeyRefused(Refused):
     code = "key_refused"
 
 
+class WrongDevice(Refused):
+    """A sealed configuration for another device, or a message that names another id than its identity key has."""
+
+    code = "wrong_device"
+
+
+class WrongChallenge(Refused):
+    """Evidence, an enrolment request or a reset report that answers another challenge or nonce."""
+
+    code = "wrong_challenge"
+
+
 class EvidenceRefused(Refused):
     code = "evidence_refused"
 
 
 class WrongOrigin(EvidenceRefused):
     code = "wrong_origin"
-
-
-class WrongChallenge(EvidenceRefused):
-    code = "wrong_challenge"
 
 
 class WrongBinding(EvidenceRefused):
@@ -203,10 +211,6 @@ class ConfigurationRefused(Refused):
 
 class UntrustedSigner(ConfigurationRefused):
     code = "untrusted_signer"
-
-
-class WrongDevice(ConfigurationRefused):
-    code = "wrong_device"
 
 
 class WrongPurpose(ConfigurationRefused):
