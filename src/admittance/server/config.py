@@ -2,14 +2,14 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import field
 
 from admittance.errors import ConfigurationError
-from admittance.server.config_hints import line_of, path_of, refuse_unknown
+from admittance.server.config_hints import Failure, line_of, path_of, refuse_unknown
 
 Assurance = Literal["self-asserted", "listed", "certified", "tpm"]
 Presence = Literal["display", "button"]
@@ -18,6 +18,9 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 MAX_CERTIFICATE_TTL_S = 7 * 24 * 3600
 MAX_TICKET_TTL_S = 3600
+
+
+S = TypeVar("S", bound="Section")
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,13 +78,17 @@ class KeysSection(Section, frozen=True):
 
 
 class PolicySection(Section, frozen=True):
-    """`quota` is how many devices a new account may own; certificates live at most 7 days, tickets 1 h."""
+    """`quota` is how many devices a new account may own; certificates live at most 7 days, tickets 1 h.
+
+    `breached_passwords_file`: passwords to refuse, one SHA-1 in hexadecimal a line, beside the built-in list.
+    """
 
     quota: Count = 20
     certificate_ttl_s: Annotated[int, msgspec.Meta(ge=60, le=MAX_CERTIFICATE_TTL_S)] = MAX_CERTIFICATE_TTL_S
     ticket_ttl_s: Annotated[int, msgspec.Meta(ge=60, le=MAX_TICKET_TTL_S)] = MAX_TICKET_TTL_S
     invite_ttl_s: Seconds = 7 * 24 * 3600
-    token_ttl_s: Seconds = 24 * 3600
+    token_ttl_s: Seconds = 12 * 3600
+    breached_passwords_file: str = ""
 
 
 class LogSection(Section, frozen=True):
@@ -180,14 +187,31 @@ def _build(raw: dict[str, Any], path: Path, content: str) -> Config:
         return ConfigurationError(f"{where}: {'.'.join(setting)}: {message}")
 
     refuse_unknown(raw, Config, fail, hidden=("folder",))
-    try:
-        config = msgspec.structs.replace(msgspec.convert(raw, Config), folder=path.parent.absolute())
-    except msgspec.ValidationError as error:
-        message, setting = path_of(error)
-        raise fail(setting, message) from None
+    named = {table: raw.pop(table) for table in ("models", "makers") if isinstance(raw.get(table), dict)}
+    config = _convert(raw, Config, (), fail)
+    config = msgspec.structs.replace(
+        config,
+        folder=path.parent.absolute(),
+        models={
+            name: _convert(item, ModelSection, ("models", name), fail)
+            for name, item in named.get("models", {}).items()
+        },
+        makers={
+            name: _convert(item, MakerSection, ("makers", name), fail)
+            for name, item in named.get("makers", {}).items()
+        },
+    )
     for setting, message in _contradictions(config):
         raise fail(setting, message)
     return config
+
+
+def _convert(raw: Any, into: type[S], at: tuple[str, ...], fail: Failure) -> S:
+    try:
+        return msgspec.convert(raw, into)
+    except msgspec.ValidationError as error:
+        message, setting = path_of(error)
+        raise fail((*at, *setting), message) from None
 
 
 def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:

@@ -36,12 +36,15 @@ _READ_ONLY = "admittance_read_only"
 class Database:
     """SQLite (one node) or PostgreSQL (many nodes) behind the same two kinds of transaction.
 
-    `url` is an SQLAlchemy URL whose driver is one of `DRIVERS`. Raises `ConfigurationError` for others.
+    `url` is an SQLAlchemy URL whose driver is one of `DRIVERS`, `password` what it leaves out.
+    Raises `ConfigurationError` for other drivers.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, password: str | None = None) -> None:
         try:
             parsed = make_url(url)
+            if password is not None:
+                parsed = parsed.set(password=password)
         except ArgumentError:
             raise ConfigurationError(f"[database] url is not a database URL; use one of {DRIVERS}") from None
         if parsed.drivername not in DRIVERS:

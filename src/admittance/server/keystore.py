@@ -104,7 +104,7 @@ def open_keystore(
     )
     if files.create:
         create_secret(
-            directory / COMPLETE_FILE, b"All keys of this server are made; a missing one must be restored.\n"
+            directory / COMPLETE_FILE, b"All keys are made; a missing one must be restored.\n"
         )
     return keystore
 

@@ -61,11 +61,8 @@ def configure_logs(form: Literal["json", "console"], level: str, stream: TextIO 
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: structlog.typing.Processor
-    if form == "json":
-        renderer = structlog.processors.JSONRenderer()
-    else:
-        renderer = structlog.dev.ConsoleRenderer(colors=False)
+    console = structlog.dev.ConsoleRenderer(colors=False)
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer() if form == "json" else console
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -1,0 +1,98 @@
+"""Fixtures for the whole suite."""
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from admittance.server.database import Database
+from tests.postgres import postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A running PostgreSQL; its database ``postgres`` stays empty."""
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_url: str) -> str:
+    """The name of a migrated database that others are copied from."""
+
+    async def make() -> None:
+        await _administer(postgres_url, "CREATE DATABASE migrated")
+        database = Database(_with_name(postgres_url, "migrated"))
+        await database.migrate()
+        await database.close()
+
+    _run(make())
+    return "migrated"
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file that others are copied from."""
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
+
+    async def make() -> None:
+        database = Database(f"sqlite+aiosqlite:///{path}")
+        await database.migrate()
+        await database.close()
+
+    _run(make())
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """A migrated, empty database of the test's own: the test runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        file = tmp_path / "admittance.db"
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), file)
+        opened = Database(f"sqlite+aiosqlite:///{file}")
+        yield opened
+        await opened.close()
+        return
+    server: str = request.getfixturevalue("postgres_url")
+    template: str = request.getfixturevalue("migrated_postgres")
+    name = f"test_{secrets.token_hex(6)}"
+    await _administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    opened = Database(_with_name(server, name))
+    yield opened
+    await opened.close()
+    await _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def sqlite_database(migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[Database]:
+    """A migrated, empty SQLite database, for tests to which the kind of database does not matter."""
+    file = tmp_path / "admittance.db"
+    shutil.copy(migrated_sqlite, file)
+    opened = Database(f"sqlite+aiosqlite:///{file}")
+    yield opened
+    await opened.close()
+
+
+def _run(made: Coroutine[Any, Any, None]) -> None:
+    """Run in a thread of its own, since the test that needs the fixture already has a running loop."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        thread.submit(asyncio.run, made).result()
+
+
+def _with_name(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+async def _administer(url: str, statement: str) -> None:
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()
