@@ -21,7 +21,7 @@ def prefix() -> tuple[str, ...]:
     program = shutil.which("unshare")
     if program is None:
         raise ConfigurationError("unshare is missing; install Debian's util-linux")
-    ways = [(program, "--map-root-user", "--net", "--")]
+    ways: list[tuple[str, ...]] = [(program, "--map-root-user", "--net", "--")]
     if os.geteuid() == 0:
         ways.insert(0, (program, "--net", "--"))
     for way in ways:

@@ -252,7 +252,7 @@ class Observer:
             raise Unavailable("The premises gave an answer that does not fit.")
         return tuple(answer.stations)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Disconnect."""
         await self._control.close()
 
