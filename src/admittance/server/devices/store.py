@@ -21,6 +21,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admittance.server.database import metadata
@@ -69,8 +70,21 @@ async def add(connection: AsyncConnection, records: Sequence[DeviceRecord]) -> N
         await connection.execute(insert(devices), [_values(each) for each in records])
 
 
-async def change(connection: AsyncConnection, registry_key: bytes, **values: object) -> None:
-    await connection.execute(update(devices).where(devices.c.registry_key == registry_key).values(**values))
+async def add_if_absent(connection: AsyncConnection, each: DeviceRecord) -> None:
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    await connection.execute(dialect.insert(devices).values(_values(each)).on_conflict_do_nothing())
+
+
+async def change(connection: AsyncConnection, each: DeviceRecord) -> None:
+    """Write a record that was locked in this transaction back."""
+    await connection.execute(
+        update(devices).where(devices.c.registry_key == each.registry_key).values(_changeable(each))
+    )
+
+
+async def saw(connection: AsyncConnection, registry_key: bytes, now: int) -> None:
+    """Note when the device last proved itself."""
+    await connection.execute(update(devices).where(devices.c.registry_key == registry_key).values(last_seen_at=now))
 
 
 async def owned_count(connection: AsyncConnection, account_id: str, now: float) -> int:
@@ -93,3 +107,10 @@ def record(row: Row[Any]) -> DeviceRecord:
 
 def _values(each: DeviceRecord) -> dict[str, object]:
     return {column.name: getattr(each, column.name) for column in devices.c}
+
+
+_FIXED = frozenset({"registry_key", "device_id", "identity_spki", "model", "presence", "secrets", "last_seen_at"})
+
+
+def _changeable(each: DeviceRecord) -> dict[str, object]:
+    return {name: value for name, value in _values(each).items() if name not in _FIXED}
