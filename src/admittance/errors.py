@@ -9,7 +9,8 @@
     ├── Unavailable                  something we depend on does not answer: try again later
     ├── NetworkFailure               joining a network, or reaching a host through it, failed
     │   ├── JoinFailed
-    │   └── Unreachable
+    │   ├── Unreachable
+    │   └── ServerRefused            the server answered, and refused
     ├── AuditBroken                  the audit log was changed, or its end was cut off
     └── Refused                      the peer asked for what it may not have
         ├── AuthenticationFailed     a proof, a password or a token did not hold
@@ -99,6 +100,14 @@ class Unreachable(NetworkFailure):
 
     def __init__(self, message: str) -> None:
         super().__init__("no_server", message)
+
+
+class ServerRefused(NetworkFailure):
+    """The server answered, and refused. `reason` is the `code` of its problem document (RFC 9457)."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__("server_refused", message)
+        self.reason = reason
 
 
 class AuditBroken(AdmittanceError):

@@ -12,7 +12,7 @@ then be an expired one, so such a connection is good for learning the time under
 import asyncio
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -52,7 +52,8 @@ class Response:
 class HttpsClient:
     """Asks one server, whose certificate must lead to one of `anchors` (DER) and name the host of the URL.
 
-    `timeout_s` bounds a whole request, from connecting to the last byte.
+    `timeout_s` bounds a whole request, from connecting to the last byte. `check_peer` gets the server's certificate
+    (DER) once TLS accepted it, and refuses it by raising.
     """
 
     def __init__(
@@ -62,9 +63,11 @@ class HttpsClient:
         *,
         client_certificate: ClientCertificate | None = None,
         check_time: bool = True,
+        check_peer: Callable[[bytes], None] | None = None,
         timeout_s: float = 20.0,
     ) -> None:
         self._radio = radio
+        self._check_peer = check_peer
         self._context = tls_context(anchors, client_certificate=client_certificate, check_time=check_time)
         self._timeout_s = timeout_s
 
@@ -94,6 +97,8 @@ class HttpsClient:
                 reader, writer = await self._radio.open_connection(host, port)
                 try:
                     await writer.start_tls(self._context, server_hostname=host)
+                    if self._check_peer is not None:
+                        self._check_peer(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
                     return await _exchange(reader, writer, head, body)
                 finally:
                     await _close(writer)

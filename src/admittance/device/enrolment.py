@@ -1,0 +1,140 @@
+"""Getting, renewing and regaining the operational certificate.
+
+The fresh key is on the disk before it is first sent, so a device that was killed, or lost the answer, asks again with
+the same key, and the server answers with the same certificate. A device whose certificate expired enrols again by its
+identity key alone, however long it was off.
+"""
+
+from typing import Final, Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from admittance.device.clock import TrustedClock
+from admittance.device.keys import Made, load_private_key, make_private_key
+from admittance.device.log import Log
+from admittance.device.state import Memory, Operational, PendingEnrolment, Record
+from admittance.errors import Malformed, ServerRefused
+from admittance.protocol.enrolment import build_request, build_reset_report
+from admittance.protocol.signing import spki_of
+from admittance.wire.enrolment import Enrolled
+
+SPENT_TICKET: Final = frozenset({"ticket_used", "expired", "not_found"})
+
+
+class Registrar(Protocol):
+    """The first-contact listener, as enrolment needs it."""
+
+    async def nonce(self, device_id: str) -> bytes: ...
+    async def enrol(self, request: bytes) -> Enrolled: ...
+    async def report_reset(self, report: bytes) -> None: ...
+
+
+class Enrolment:
+    """Keeps the record's operational certificate alive."""
+
+    def __init__(self, made: Made, memory: Memory, clock: TrustedClock, log: Log) -> None:
+        self._made = made
+        self._memory = memory
+        self._clock = clock
+        self._log = log
+
+    def is_due(self) -> bool:
+        """Whether a certificate is missing, expired, or past its time to renew."""
+        record = self._memory.record
+        if record.server is None:
+            return False
+        if record.operational is None:
+            return record.ticket is not None or record.pending is not None or record.owned
+        renew_at = _not_before(record.operational) + record.operational.renew_after_s
+        return self._clock.now() >= renew_at
+
+    async def enrol(self, registrar: Registrar) -> None:
+        """Get a certificate, by the ticket if there is one, else by identity alone.
+
+        Raises `ServerRefused`, `NetworkFailure`, `Unavailable` or `Malformed`; the same call later goes on where this
+        one ended. A ticket that the server refuses for good is forgotten.
+        """
+        record = self._prepared()
+        pending = record.pending
+        assert pending is not None
+        self._log("enrolling", by="ticket" if pending.ticket else "identity")
+        device_id = self._made.birth.device_id
+        nonce = await registrar.nonce(device_id)
+        key = load_private_key(pending.key)
+        request = build_request(
+            self._made.identity,
+            key,
+            nonce=nonce,
+            device_id=device_id,
+            epoch=record.epoch,
+            ticket=pending.ticket,
+        )
+        try:
+            enrolled = await registrar.enrol(request)
+        except ServerRefused as refusal:
+            self._after_refusal(refusal, pending)
+            raise
+        if self._memory.record.pending != pending:
+            return
+        self._keep(pending, enrolled, spki_of(key.public_key()))
+
+    async def report_reset(self, registrar: Registrar) -> None:
+        """Tell the server of the latest reset. Raises what `enrol` raises."""
+        record = self._memory.record
+        report = build_reset_report(
+            self._made.identity,
+            nonce=await registrar.nonce(self._made.birth.device_id),
+            device_id=self._made.birth.device_id,
+            epoch=record.epoch,
+            resets=record.resets,
+        )
+        await registrar.report_reset(report)
+        self._memory.change(reset_unreported=False)
+        self._log("reset_reported", resets=record.resets)
+
+    def _prepared(self) -> Record:
+        record = self._memory.record
+        if record.pending is not None:
+            return record
+        pending = PendingEnrolment(key=make_private_key(), ticket=record.ticket or b"")
+        return self._memory.change(pending=pending)
+
+    def _keep(self, pending: PendingEnrolment, enrolled: Enrolled, spki: bytes) -> None:
+        certificate = _certificate(enrolled.chain[0])
+        if _spki(certificate) != spki:
+            raise Malformed("The certificate is for another key than the one this device asked for.")
+        self._memory.change(
+            operational=Operational(pending.key, list(enrolled.chain), enrolled.renew_after_s),
+            pending=None,
+            ticket=None,
+            owned=True,
+            time_floor=self._clock.floor(),
+        )
+        self._log(
+            "enrolled",
+            serial=f"{certificate.serial_number:x}",
+            not_after_at=int(certificate.not_valid_after_utc.timestamp()),
+        )
+
+    def _after_refusal(self, refusal: ServerRefused, pending: PendingEnrolment) -> None:
+        if pending.ticket and refusal.reason in SPENT_TICKET:
+            self._memory.change(ticket=None, pending=None)
+            self._log("ticket_forgotten", cause=refusal.reason)
+
+
+def _certificate(der: bytes) -> x509.Certificate:
+    try:
+        return x509.load_der_x509_certificate(der)
+    except ValueError as error:
+        raise Malformed("The server answered with something that is not a certificate.") from error
+
+
+def _spki(certificate: x509.Certificate) -> bytes:
+    return certificate.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def _not_before(operational: Operational) -> float:
+    return _certificate(operational.chain[0]).not_valid_before_utc.timestamp()
