@@ -1,6 +1,7 @@
 """What commands print: for people, or one JSON value a line for programs."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -17,6 +18,17 @@ def json_option(command: F) -> F:
     """Add ``--json`` to a command, as the argument `as_json`."""
     return click.option(
         "--json", "as_json", is_flag=True, help="Print JSON for programs.", callback=_remember, is_eager=True
+    )(command)
+
+
+def config_option(command: F) -> F:
+    """Add ``--config`` to a command of the server, as the argument `config_path`."""
+    return click.option(
+        "--config",
+        "config_path",
+        envvar="ADMITTANCE_CONFIG",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The server's TOML file; without one, the defaults. Also from ADMITTANCE_CONFIG.",
     )(command)
 
 

@@ -103,9 +103,7 @@ def open_keystore(
         dummy_key=read_secret(files.random("dummy.key")),
     )
     if files.create:
-        create_secret(
-            directory / COMPLETE_FILE, b"All keys are made; a missing one must be restored.\n"
-        )
+        create_secret(directory / COMPLETE_FILE, b"All keys are made; a missing one must be restored.\n")
     return keystore
 
 

@@ -54,11 +54,11 @@ def problem_for(error: errors.AdmittanceError) -> Problem:
 async def admittance_error(request: Request, error: Exception) -> Response:
     """Starlette's handler for `AdmittanceError`."""
     if not isinstance(error, errors.AdmittanceError):
-        return await unexpected_error(request, error)
+        raise error
     problem = problem_for(error)
     if problem is _INTERNAL:
         log.error("request_failed", path=request.url.path, error=error.code, exc_info=error)
-        return document(problem, code="internal", detail="The server's log tells more.")
+        return internal_error()
     return document(problem, code=error.code, detail=str(error), headers=_headers(error))
 
 
@@ -71,9 +71,8 @@ async def http_error(_request: Request, error: Exception) -> Response:
     return document(problem, code=code, detail=str(error.detail), headers=dict(error.headers or {}))
 
 
-async def unexpected_error(request: Request, error: Exception) -> Response:
-    """Starlette's handler for everything else: the log gets the cause, the caller does not."""
-    log.error("request_crashed", method=request.method, path=request.url.path, exc_info=error)
+def internal_error() -> Response:
+    """What the caller sees of a failure that is none of theirs."""
     return document(_INTERNAL, code="internal", detail="The server's log tells more.")
 
 
@@ -94,12 +93,8 @@ def document(problem: Problem, *, code: str, detail: str, headers: dict[str, str
 
 
 def handlers() -> dict[Any, Any]:
-    """For Starlette's `exception_handlers`."""
-    return {
-        errors.AdmittanceError: admittance_error,
-        HTTPException: http_error,
-        Exception: unexpected_error,
-    }
+    """For Starlette's `exception_handlers`; what they don't handle ends in `server.guard`."""
+    return {errors.AdmittanceError: admittance_error, HTTPException: http_error}
 
 
 def _headers(error: errors.AdmittanceError) -> dict[str, str]:

@@ -1,0 +1,65 @@
+"""The outermost layer of every listener: security headers, the request log, and a last net for exceptions."""
+
+import time
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from admittance.server.problems import internal_error
+
+PEOPLE_HEADERS = {
+    "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "geolocation=(), microphone=(), camera=()",
+    "strict-transport-security": "max-age=63072000",
+}
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Guard:
+    """Adds `headers` where the application has not set them itself; logs method, path, status and duration.
+
+    The log never gets a query, a header or a body.
+    """
+
+    def __init__(self, application: ASGIApp, listener: str, headers: dict[str, str] | None = None) -> None:
+        self._application = application
+        self._listener = listener
+        self._headers = headers or {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        status = 0
+        began = time.monotonic()
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._application(scope, receive, send_guarded)
+        except Exception as error:
+            log.error("request_crashed", method=scope["method"], path=scope["path"], exc_info=error)
+            if status:
+                raise
+            await internal_error()(scope, receive, send_guarded)
+        log.info(
+            "request",
+            listener=self._listener,
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            milliseconds=round((time.monotonic() - began) * 1000, 1),
+        )
