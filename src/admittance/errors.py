@@ -7,6 +7,7 @@
     ├── Misuse                       our own code called a machine in the wrong state
     ├── ConfigurationError           a setting, a file or a key that an operator must mend
     ├── Unavailable                  something we depend on does not answer: try again later
+    │   └── SessionLost              a session with a device ended: open another
     ├── NetworkFailure               joining a network, or reaching a host through it, failed
     │   ├── JoinFailed
     │   ├── Unreachable
@@ -15,6 +16,7 @@
     └── Refused                      the peer asked for what it may not have
         ├── AuthenticationFailed     a proof, a password or a token did not hold
         │   ├── SignatureInvalid
+        │   ├── WrongCode            the possession code is wrong, outdated or spent
         │   └── NonceRequired        carry the server's nonce and ask again
         ├── NotAllowed               known, but without the authority
         ├── NotFound
@@ -25,6 +27,8 @@
         ├── QuotaExceeded
         ├── TooLarge                 a request beyond its size limit
         ├── Conflict                 the thing is in a state that forbids it
+        ├── InsecureDevice           a device that offers less than Security 2, patch version 1
+        ├── DeviceRefused            a device refused a request; `reason` is its word for it
         ├── KeyRefused               a key that our key rules do not allow
         ├── WrongDevice              a message of, or for, another device
         ├── WrongChallenge           a signed message answers another challenge or nonce
@@ -75,6 +79,12 @@ class Unavailable(AdmittanceError):
     """Something we depend on does not answer; the same request may succeed later."""
 
     code = "unavailable"
+
+
+class SessionLost(Unavailable):
+    """A session with a device ended, or its answer got lost: open another session and ask again."""
+
+    code = "session_lost"
 
 
 class NetworkFailure(AdmittanceError):
@@ -134,6 +144,12 @@ class SignatureInvalid(AuthenticationFailed):
     code = "signature_invalid"
 
 
+class WrongCode(AuthenticationFailed):
+    """The possession code is wrong, outdated or spent."""
+
+    code = "wrong_code"
+
+
 class NonceRequired(AuthenticationFailed):
     """The proof must carry the server's current nonce (RFC 9449, section 8)."""
 
@@ -184,6 +200,22 @@ class TooLarge(Refused):
 
 class Conflict(Refused):
     code = "conflict"
+
+
+class InsecureDevice(Refused):
+    """A device that offers less than Security 2 with patch version 1, or takes no possession code."""
+
+    code = "insecure_device"
+
+
+class DeviceRefused(Refused):
+    """A device refused a request; `reason` is its own stable word for it."""
+
+    code = "device_refused"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class KeyRefused(Refused):
