@@ -16,6 +16,27 @@ PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 _P256_COORDINATE_BYTES = 32
 
+# The encodings of the points of order 1, 2, 4 and 8 on edwards25519, canonical or not.
+SMALL_ORDER_POINTS = frozenset(
+    bytes.fromhex(point)
+    for point in (
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000080",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    )
+)
+
 
 class Signer(Protocol):
     """A key handle: a file, a TPM or a token. `spki` is the public key as SubjectPublicKeyInfo (DER)."""
@@ -55,7 +76,7 @@ def load_public_key(spki: bytes) -> PublicKey:
     """Load a SubjectPublicKeyInfo (DER).
 
     Raises `Malformed` if it doesn't decode or isn't in its one DER encoding, and `KeyRefused` if it isn't a P-256 or
-    Ed25519 key.
+    Ed25519 key, or is an Ed25519 point of small order: under such a key anybody can sign.
     """
     try:
         key = serialization.load_der_public_key(spki)
@@ -68,6 +89,8 @@ def load_public_key(spki: bytes) -> PublicKey:
     _algorithm_of(key)
     if spki_of(key) != spki:
         raise Malformed("SubjectPublicKeyInfo that is not in its DER encoding")
+    if isinstance(key, ed25519.Ed25519PublicKey) and key.public_bytes_raw() in SMALL_ORDER_POINTS:
+        raise KeyRefused("The Ed25519 key is a point of small order.")
     return key
 
 
@@ -119,6 +142,6 @@ def _verify(public_key: PublicKey, signature: bytes, data: bytes) -> None:
 def _algorithm_of(key: PublicKey) -> int:
     if isinstance(key, ed25519.Ed25519PublicKey):
         return EDDSA
-    if isinstance(key.curve, ec.SECP256R1):
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return ES256
     raise KeyRefused("Only P-256 and Ed25519 keys are accepted.")

@@ -1,7 +1,8 @@
 """COSE_Sign1 and COSE_Encrypt0 (RFC 9052) as frozen values.
 
-Only what our messages use: integer header labels, embedded payloads, no countersignatures. The CBOR tags 18 and 16
-are accepted in front of a message and never written.
+Only what our messages use: integer header labels, the algorithm in the protected header, embedded payloads, no
+countersignatures and no critical headers. The CBOR tags 18 and 16 are accepted in front of a message and never
+written.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ EDDSA = -8
 A256GCM = 3
 
 ALG = 1
+CRIT = 2
 KID = 4
 IV = 5
 X5CHAIN = 33
@@ -41,19 +43,13 @@ class Sign1:
 
     @property
     def algorithm(self) -> int:
-        """The algorithm (header 1). Raises `Malformed` if the protected header has none."""
+        """The algorithm (header 1)."""
         return _algorithm(self.protected)
 
     @property
     def chain(self) -> tuple[bytes, ...]:
         """The certificates of `x5chain` (RFC 9360), leaf first; empty if there are none."""
-        value = self.protected.get(X5CHAIN, ())
-        certificates = [value] if isinstance(value, bytes) else value
-        if not isinstance(certificates, list | tuple):
-            raise Malformed("x5chain is neither a certificate nor a list of certificates")
-        if not all(isinstance(certificate, bytes) for certificate in certificates):
-            raise Malformed("x5chain holds something that is not a certificate")
-        return tuple(certificates)
+        return _chain(self.protected)
 
     def encode(self) -> bytes:
         return cbor.encode([self.protected_bytes, dict(self.unprotected), self.payload, self.signature])
@@ -65,7 +61,8 @@ class Sign1:
         protected, unprotected, payload, signature = items
         if not isinstance(payload, bytes) or not isinstance(signature, bytes):
             raise Malformed("COSE_Sign1 without payload or signature")
-        return cls(_checked(protected), payload, signature, _headers(unprotected))
+        protected_bytes, headers = _checked_headers(protected, unprotected)
+        return cls(protected_bytes, payload, signature, headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,8 @@ class Encrypt0:
         protected, unprotected, ciphertext = _array(data, _TAG_ENCRYPT0, 3, max_bytes)
         if not isinstance(ciphertext, bytes):
             raise Malformed("COSE_Encrypt0 without ciphertext")
-        return cls(_checked(protected), ciphertext, _headers(unprotected))
+        protected_bytes, headers = _checked_headers(protected, unprotected)
+        return cls(protected_bytes, ciphertext, headers)
 
 
 def protected_header(headers: Headers) -> bytes:
@@ -118,11 +116,32 @@ def _array(data: bytes, tag: bytes, length: Literal[3, 4], max_bytes: int) -> li
     return value
 
 
-def _checked(protected: object) -> bytes:
-    if not isinstance(protected, bytes):
+def _checked_headers(protected_bytes: object, unprotected: object) -> tuple[bytes, Headers]:
+    """The protected header's bytes and the unprotected header, both checked (RFC 9052, section 3)."""
+    if not isinstance(protected_bytes, bytes):
         raise Malformed("COSE protected header that is not a byte string")
-    _protected(protected)
-    return protected
+    protected, headers = _protected(protected_bytes), _headers(unprotected)
+    if protected.keys() & headers.keys():
+        raise Malformed("COSE header label that is both protected and unprotected")
+    if CRIT in protected or CRIT in headers:
+        raise Malformed("COSE message with critical headers")
+    _algorithm(protected)
+    _chain(protected)
+    return protected_bytes, headers
+
+
+def _chain(headers: Headers) -> tuple[bytes, ...]:
+    """COSE_X509 is one certificate, or an array of two and more (RFC 9360, section 2)."""
+    value = headers.get(X5CHAIN)
+    if value is None and X5CHAIN not in headers:
+        return ()
+    if isinstance(value, bytes):
+        return (value,)
+    if not isinstance(value, list) or len(value) < 2:
+        raise Malformed("x5chain is neither a certificate nor a list of certificates")
+    if not all(isinstance(certificate, bytes) for certificate in value):
+        raise Malformed("x5chain holds something that is not a certificate")
+    return tuple(value)
 
 
 def _protected(data: bytes) -> Headers:
@@ -137,6 +156,6 @@ def _headers(value: object) -> Headers:
 
 def _algorithm(headers: Headers) -> int:
     algorithm = headers.get(ALG)
-    if not isinstance(algorithm, int):
+    if not isinstance(algorithm, int) or isinstance(algorithm, bool):
         raise Malformed("COSE message without an algorithm in its protected header")
     return algorithm

@@ -4,7 +4,9 @@ from typing import Annotated
 
 import msgspec
 
+from admittance.errors import Malformed
 from admittance.wire.message import Bytes32, Message, Unsigned, Word
+from admittance.wire.sealed import TICKET_BYTES
 
 
 class NonceRequest(Message, frozen=True):
@@ -29,6 +31,13 @@ class EnrolmentRequest(Message, frozen=True, tag="admittance/enrolment/1"):
     epoch: Unsigned
     ticket: Annotated[bytes, msgspec.Meta(max_length=32)]
     csr: Annotated[bytes, msgspec.Meta(max_length=4096)]
+
+    def __post_init__(self) -> None:
+        if len(self.ticket) not in (0, TICKET_BYTES):
+            raise Malformed("EnrolmentRequest with a ticket of the wrong size")
+
+    def __repr__(self) -> str:
+        return f"EnrolmentRequest(device_id={self.device_id!r}, epoch={self.epoch}, …)"
 
 
 class Enrolled(Message, frozen=True):

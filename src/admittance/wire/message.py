@@ -44,4 +44,8 @@ def decode(data: bytes, kind: type[MessageT], max_bytes: int = 16384) -> Message
 def _without_values(error: msgspec.ValidationError) -> str:
     """A validation message with what the peer sent left out; only types and paths remain."""
     text = str(error)
-    return text if "Invalid value" not in text else "a field has a value that is not allowed"
+    if text.startswith("Invalid value"):
+        return "a field has a value that is not allowed"
+    if text.startswith("Object contains unknown field"):
+        return "a map has a field that is not known"
+    return text

@@ -4,8 +4,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from admittance.errors import Malformed
 from admittance.wire.evidence import SealAlgorithm
 from admittance.wire.message import Bytes16, Bytes32, Message, Text, Unsigned, Word
+
+TICKET_BYTES = 32
+NETWORK_SALT_BYTES = 32
 
 Purpose = Literal["activate", "reprovision"]
 
@@ -43,6 +47,15 @@ class Configuration(Message, frozen=True, tag="admittance/configuration/1"):
     network: Annotated[bytes, msgspec.Meta(max_length=512)]
     permits: Annotated[list[Word], msgspec.Meta(max_length=8)]
     renew_after_s: Unsigned
+
+    def __post_init__(self) -> None:
+        if len(self.ticket) not in (0, TICKET_BYTES):
+            raise Malformed("Configuration with a ticket of the wrong size")
+        if 0 < len(self.network) <= NETWORK_SALT_BYTES:
+            raise Malformed("Configuration with a network that has no ciphertext")
+
+    def __repr__(self) -> str:
+        return f"Configuration(server_origin={self.server_origin!r}, …)"
 
 
 class Envelope(Message, frozen=True):

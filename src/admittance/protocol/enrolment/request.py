@@ -5,7 +5,7 @@ signs that request together with the server's nonce, the epoch and the ticket.
 """
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -47,7 +47,7 @@ class VerifiedEnrolment:
 
     device_id: str
     epoch: int
-    ticket: bytes
+    ticket: bytes = field(repr=False)
     operational_spki: bytes
 
 
@@ -76,10 +76,7 @@ class UnverifiedEnrolment:
 def read_request(data: bytes) -> UnverifiedEnrolment:
     """Decode a request. Raises `Malformed`."""
     sign1_message = Sign1.decode(data)
-    request = message.decode(sign1_message.payload, EnrolmentRequest)
-    if len(request.ticket) not in (0, 32):
-        raise Malformed("EnrolmentRequest with a ticket of the wrong size")
-    return UnverifiedEnrolment(request, sign1_message)
+    return UnverifiedEnrolment(message.decode(sign1_message.payload, EnrolmentRequest), sign1_message)
 
 
 def verify_certificate_request(csr: bytes) -> bytes:
@@ -92,7 +89,7 @@ def verify_certificate_request(csr: bytes) -> bytes:
         public_key = request.public_key()
     except UnsupportedAlgorithm as error:
         raise KeyRefused("Only P-256 and Ed25519 keys are accepted.") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
         raise Malformed("not a PKCS #10 request") from error
     if not isinstance(public_key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
         raise KeyRefused("Only P-256 and Ed25519 keys are accepted.")

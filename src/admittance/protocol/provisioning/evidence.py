@@ -41,7 +41,7 @@ class UnverifiedEvidence:
         """Check signature, device id, origin, challenge and binding.
 
         `binding` is the app's own view of the session. Raises `SignatureInvalid`, `WrongDevice`, `WrongOrigin`,
-        `WrongChallenge` or `WrongBinding`.
+        `WrongChallenge` or `WrongBinding`, and what `load_public_key` raises if `identity_spki` isn't a key.
         """
         verify1(self.sign1, load_public_key(identity_spki))
         if self.evidence.device_id != device_id(identity_spki):
@@ -58,7 +58,4 @@ class UnverifiedEvidence:
 def read_evidence(data: bytes) -> UnverifiedEvidence:
     """Decode evidence. Raises `Malformed`."""
     sign1_message = Sign1.decode(data)
-    evidence = message.decode(sign1_message.payload, Evidence)
-    unverified = UnverifiedEvidence(evidence, sign1_message)
-    _ = unverified.chain, sign1_message.algorithm
-    return unverified
+    return UnverifiedEvidence(message.decode(sign1_message.payload, Evidence), sign1_message)

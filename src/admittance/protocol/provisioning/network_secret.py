@@ -12,20 +12,26 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from admittance.errors import NotDecryptable
+from admittance.errors import Malformed, NotDecryptable
 from admittance.wire import cbor, message
 
 APP_KEY_BYTES = 32
 SALT_BYTES = 32
+SSID_MAX_BYTES = 32
+PASSPHRASE_MAX_BYTES = 64
 _NONCE = bytes(12)
 _LABEL = "admittance/network/1"
 
 
 class Network(message.Message, frozen=True):
-    """A premises network: SSID and passphrase (empty for an open network)."""
+    """A premises network: SSID (1 to 32 bytes of UTF-8) and passphrase (up to 64 bytes; empty for an open network)."""
 
-    ssid: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
-    passphrase: Annotated[str, msgspec.Meta(max_length=64)]
+    ssid: Annotated[str, msgspec.Meta(min_length=1, max_length=SSID_MAX_BYTES)]
+    passphrase: Annotated[str, msgspec.Meta(max_length=PASSPHRASE_MAX_BYTES)]
+
+    def __post_init__(self) -> None:
+        if len(self.ssid.encode()) > SSID_MAX_BYTES or len(self.passphrase.encode()) > PASSPHRASE_MAX_BYTES:
+            raise Malformed("Network with an SSID or a passphrase that is too long")
 
     def __repr__(self) -> str:
         return f"Network(ssid={self.ssid!r}, passphrase=…)"

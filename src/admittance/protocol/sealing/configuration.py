@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from admittance.errors import (
     ConfigurationExpired,
-    Malformed,
     NotDecryptable,
     SequenceReplayed,
     SignatureInvalid,
@@ -96,7 +95,7 @@ def _authenticated(signed: Sign1, root_spki_sha256: bytes) -> tuple[Header, Enve
     envelope = message.decode(payload, Envelope)
     header = message.decode(envelope.header, Header)
     if header.signer_thumbprint != thumbprint(chain[0]):
-        raise Malformed("sealed configuration whose header names another signer")
+        raise UntrustedSigner("The header of the sealed configuration names another signer.")
     return header, envelope
 
 

@@ -75,16 +75,14 @@ class HybridRecipient:
     algorithm: SealAlgorithm = field(default="hybrid", init=False)
 
     def encrypt(self, plaintext: bytes, info: bytes, random: Random) -> bytes:
-        return HYBRID_SUITE.encrypt(plaintext, self._key(), info)
-
-    def _key(self) -> MLKEM768X25519PublicKey:
         if len(self.public) != MLKEM768_PUBLIC_BYTES + X25519_KEY_BYTES:
             raise KeyRefused("A hybrid seal key has 1216 bytes.")
         try:
-            return MLKEM768X25519PublicKey(
+            key = MLKEM768X25519PublicKey(
                 MLKEM768PublicKey.from_public_bytes(self.public[:MLKEM768_PUBLIC_BYTES]),
                 X25519PublicKey.from_public_bytes(self.public[MLKEM768_PUBLIC_BYTES:]),
             )
+            return HYBRID_SUITE.encrypt(plaintext, key, info)
         except ValueError as error:
             raise KeyRefused("The hybrid seal key is not a valid key.") from error
 

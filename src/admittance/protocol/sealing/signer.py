@@ -6,9 +6,35 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 
-from admittance.errors import UntrustedSigner
+from admittance.errors import KeyRefused, Malformed, UntrustedSigner
 from admittance.protocol.signing import PublicKey, load_public_key
 from admittance.wire.device_id import registry_key
+
+_SIGNATURES_ALONE = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+# What `cryptography` raises for certificates that do not decode, do not chain or lack an extension.
+_REFUSALS = (
+    KeyRefused,
+    Malformed,
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 def thumbprint(certificate: bytes) -> bytes:
@@ -43,8 +69,7 @@ def verify_signer(chain: tuple[bytes, ...], root_spki_sha256: bytes) -> PublicKe
         signer.verify_directly_issued_by(root)
         if signer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
             raise UntrustedSigner("The configuration key's certificate is a CA's.")
-        usage = signer.extensions.get_extension_for_class(x509.KeyUsage).value
-        if not usage.digital_signature or usage.key_cert_sign:
+        if signer.extensions.get_extension_for_class(x509.KeyUsage).value != _SIGNATURES_ALONE:
             raise UntrustedSigner("The configuration key's certificate does not allow signing configurations.")
         return load_public_key(
             signer.public_key().public_bytes(
@@ -53,5 +78,5 @@ def verify_signer(chain: tuple[bytes, ...], root_spki_sha256: bytes) -> PublicKe
         )
     except UntrustedSigner:
         raise
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.ExtensionNotFound) as error:
+    except _REFUSALS as error:
         raise UntrustedSigner("The configuration key's certificate does not hold.") from error
