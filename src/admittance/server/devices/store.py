@@ -93,6 +93,14 @@ async def owned_count(connection: AsyncConnection, account_id: str, now: float) 
     return (await connection.execute(query)).scalar_one()
 
 
+async def listing(connection: AsyncConnection, account_id: str | None) -> list[DeviceRecord]:
+    """The devices of an account, or with None of everybody, by id."""
+    query = select(devices).order_by(devices.c.device_id)
+    if account_id is not None:
+        query = query.where(devices.c.account_id == account_id)
+    return [record(row) for row in await connection.execute(query)]
+
+
 def held(now: float) -> ColumnElement[bool]:
     """Devices that are somebody's: active, or pending and not lapsed."""
     pending = and_(devices.c.state == "pending", devices.c.pending_until > now)

@@ -22,6 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admittance.server.database import metadata
+from admittance.server.devices.store import devices
 
 certificates = Table(
     "certificates",
@@ -118,6 +119,34 @@ async def newest_certificate(connection: AsyncConnection, registry_key: bytes) -
     columns = certificates.c
     query = select(certificates).where(columns.registry_key == registry_key)
     return (await connection.execute(query.order_by(columns.issued_at.desc()).limit(1))).first()
+
+
+async def newest_certificates(connection: AsyncConnection, account_id: str | None) -> dict[bytes, Row[Any]]:
+    """The newest certificate of each device, issued for an account or, with None, for anybody."""
+    columns = certificates.c
+    query = select(certificates).order_by(columns.issued_at)
+    if account_id is not None:
+        query = query.where(columns.account_id == account_id)
+    return {row.registry_key: row for row in await connection.execute(query)}
+
+
+async def find_with_device(connection: AsyncConnection, fingerprint: bytes) -> Row[Any] | None:
+    """A certificate by its SHA-256, beside all columns of its device."""
+    columns = certificates.c
+    query = (
+        select(
+            devices,
+            columns.certificate,
+            columns.epoch.label("certificate_epoch"),
+            columns.account_id.label("certificate_account_id"),
+            columns.revoked_at.label("certificate_revoked_at"),
+            columns.issued_at,
+            columns.not_after,
+        )
+        .join_from(certificates, devices, columns.registry_key == devices.c.registry_key)
+        .where(columns.fingerprint == fingerprint)
+    )
+    return (await connection.execute(query)).first()
 
 
 async def revoke_certificates(connection: AsyncConnection, registry_key: bytes, reason: str, now: int) -> int:

@@ -1,0 +1,43 @@
+"""Values of enrolment."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+RevocationReason = Literal["superseded", "privilege_withdrawn", "cessation_of_operation"]
+
+MAX_CERTIFICATE_TTL_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class CertificatePolicy:
+    """`ttl_s` is at most `MAX_CERTIFICATE_TTL_S`; devices renew after `renew_after_s`."""
+
+    ttl_s: int
+
+    @property
+    def renew_after_s(self) -> int:
+        return self.ttl_s // 2
+
+
+@dataclass(frozen=True)
+class Issued:
+    """An operational certificate (DER) with its issuer's; `is_new` is false when it had been issued before."""
+
+    certificate: bytes
+    issuer: bytes
+    server_time: int
+    renew_after_s: int
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class AuthenticatedDevice:
+    """A device that proved itself by its operational certificate, checked against the registry just now.
+
+    `renew_after_s` counts from now and is 0 when renewal is due.
+    """
+
+    device_id: str
+    account_id: str
+    epoch: int
+    renew_after_s: int
