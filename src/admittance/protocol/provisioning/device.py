@@ -46,8 +46,6 @@ from admittance.wire.protocomm import version
 from admittance.wire.protocomm.parsing import MAX_BODY_BYTES, Status
 from admittance.wire.protocomm.session import Command0, Command1, OtherScheme, Response0, Response1
 
-VERSION: Final = "proto-ver"
-SESSION: Final = "prov-session"
 HALF_OPEN_S: Final = 10.0
 MAX_HALF_OPEN: Final = 4
 SESSION_S: Final = 15 * 60.0
@@ -152,13 +150,13 @@ class ProvisioningDevice:
     def receive(self, endpoint: str, cookie: str | None, body: bytes, now: float, random: Random) -> Reply:
         """Answer one request; `endpoint` is the path without its slash. Raises nothing but our own mistakes."""
         self._expire(now)
-        if endpoint == VERSION:
+        if endpoint == stock.VERSION:
             return Reply(200, self._version(now, random))
         if not 0 < len(body) <= MAX_BODY_BYTES:
             return Reply(400)
-        if endpoint == SESSION:
+        if endpoint == stock.SESSION:
             return self._handshake(cookie, body, now, random)
-        if endpoint not in stock.ENDPOINTS and endpoint not in self._application:
+        if endpoint not in stock.SECURE_ENDPOINTS and endpoint not in self._application:
             return Reply(404)
         if self._proven is None or cookie != self._proven.cookie:
             return Reply(401)

@@ -13,10 +13,12 @@ from admittance.wire.protocomm import control, network, scan
 from admittance.wire.protocomm.parsing import Status
 from admittance.wire.protocomm.scan import ScannedNetwork
 
+VERSION: Final = "proto-ver"
+SESSION: Final = "prov-session"
 SCAN: Final = "prov-scan"
 CONFIG: Final = "prov-config"
 CONTROL: Final = "prov-ctrl"
-ENDPOINTS: Final = frozenset({SCAN, CONFIG, CONTROL})
+SECURE_ENDPOINTS: Final = frozenset({SCAN, CONFIG, CONTROL})
 
 MAX_NETWORKS: Final = 64
 MAX_NETWORKS_PER_ANSWER: Final = 16
@@ -90,9 +92,9 @@ class StockEndpoints:
             case "prov-scan":
                 return self._scan(scan.decode_command(request))
             case "prov-config":
-                return self._config(network.decode_command(request), self._permitted(CONFIG, now))
+                return self._config(network.decode_command(request), self._permitted(endpoint, now))
             case "prov-ctrl":
-                return self._control(control.decode_command(request), self._permitted(CONTROL, now))
+                return self._control(control.decode_command(request), self._permitted(endpoint, now))
         raise Malformed("There is no such endpoint.")
 
     def drain(self) -> tuple[StockCommand, ...]:
