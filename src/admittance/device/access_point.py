@@ -6,7 +6,7 @@ One `AccessPointServer` serves every stream that reaches 192.168.4.1:80, whether
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol, TypeAlias
@@ -35,8 +35,8 @@ class Reply(Protocol):
     def cookie(self) -> str | None: ...
 
 
-Receive: TypeAlias = Callable[[str, str | None, bytes], Reply]
-"""``receive(endpoint, session number of the cookie or None, body of 1 to 4096 bytes)``."""
+Receive: TypeAlias = Callable[[str, str | None, bytes], Reply | Awaitable[Reply]]
+"""``receive(endpoint, session number of the cookie or None, body of 1 to 4096 bytes)``, answered now or later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class AccessPointServer:
             if request is None:
                 return False
             body = await self._read_body(connection, request, reader, writer)
-            status, payload, cookie = self._answer(request, body)
+            status, payload, cookie = await self._answer(request, body)
         except _RequestRefused as refusal:
             await self._refuse(connection, reader, writer, refusal.status)
             return False
@@ -125,7 +125,7 @@ class AccessPointServer:
         await self._respond(connection, writer, status, payload, cookie)
         return connection.our_state is h11.DONE and connection.their_state is h11.DONE
 
-    def _answer(self, request: _Request, body: bytes) -> tuple[int, bytes, str | None]:
+    async def _answer(self, request: _Request, body: bytes) -> tuple[int, bytes, str | None]:
         if request.method == "GET":
             if request.target != "/":
                 raise _RequestRefused(HTTPStatus.NOT_FOUND)
@@ -136,6 +136,8 @@ class AccessPointServer:
         if not body:
             raise _RequestRefused(HTTPStatus.BAD_REQUEST)
         reply = self._receive(endpoint[1], request.cookie, body)
+        if isinstance(reply, Awaitable):
+            reply = await reply
         return reply.status, reply.body, reply.cookie
 
     async def _read_head(
