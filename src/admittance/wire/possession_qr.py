@@ -35,14 +35,14 @@ class _Payload(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
 class PossessionQr:
     """How to reach a device and prove to stand before it.
 
-    `name` is the SSID of its access point (or its BLE name) and `passphrase` that of the access point, None if it
-    has none. `origin` is the server's, None in the stock form.
+    `name` is the SSID of its access point (or its BLE name) and `password` the passphrase of the access point, empty
+    if it has none. `username` and `pop` are the possession code. `origin` is the server's, None in the stock form.
     """
 
     name: str
     username: str
-    code: str = field(repr=False)
-    passphrase: str | None = field(repr=False)
+    pop: str = field(repr=False)
+    password: str = field(repr=False)
     transport: Literal["softap", "ble"] = "softap"
     origin: str | None = None
 
@@ -53,10 +53,10 @@ def encode(qr: PossessionQr) -> str:
         ver="v1",
         name=qr.name,
         username=qr.username,
-        pop=qr.code,
+        pop=qr.pop,
         transport=qr.transport,
         security="2",
-        password=UNSET if qr.passphrase is None else qr.passphrase,
+        password=qr.password or UNSET,
         network="wifi",
     )
     data = msgspec.json.encode(payload)
@@ -85,8 +85,8 @@ def decode(text: str) -> PossessionQr:
     return PossessionQr(
         name=payload.name,
         username=payload.username,
-        code=payload.pop,
-        passphrase=None if payload.password is UNSET else payload.password,
+        pop=payload.pop,
+        password="" if payload.password is UNSET else payload.password,
         transport=payload.transport,
         origin=origin,
     )

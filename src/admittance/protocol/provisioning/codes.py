@@ -7,7 +7,7 @@ the device's monotonic clock.
 
 from dataclasses import dataclass, field
 from hashlib import sha512
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -23,12 +23,14 @@ WINDOW_S: Final = 300.0
 _MAX_RESUME_CODES: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class PossessionCode:
+class PossessionCode(NamedTuple):
     """The SRP username (`code_id`) and password (`code`)."""
 
     code_id: str
-    code: str = field(repr=False)
+    code: str
+
+    def __repr__(self) -> str:
+        return f"PossessionCode(code_id={self.code_id!r})"
 
 
 @dataclass(frozen=True, slots=True)
