@@ -7,6 +7,7 @@ Unix seconds, ids are text, keys and digests are bytes.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import MetaData, event, make_url, text
@@ -37,7 +38,7 @@ class Database:
     """SQLite (one node) or PostgreSQL (many nodes) behind the same two kinds of transaction.
 
     `url` is an SQLAlchemy URL whose driver is one of `DRIVERS`, `password` what it leaves out.
-    Raises `ConfigurationError` for other drivers.
+    `path` is SQLite's file, None elsewhere. Raises `ConfigurationError` for other drivers.
     """
 
     def __init__(self, url: str, password: str | None = None) -> None:
@@ -52,6 +53,7 @@ class Database:
                 f"[database] url names the driver {parsed.drivername!r}; use one of {', '.join(DRIVERS)}"
             )
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.path = Path(parsed.database) if self.is_sqlite and parsed.database else None
         self.engine: AsyncEngine = create_async_engine(parsed, pool_pre_ping=not self.is_sqlite, hide_parameters=True)
         self._writer = asyncio.Lock() if self.is_sqlite else None
         if self.is_sqlite:

@@ -53,6 +53,8 @@ def open_foundation(config: Config, *, clock: Clock = system_clock, create: bool
         key_encryption_file=config.path(key_file) if key_file else None,
     )
     database = open_database(config)
+    if database.is_sqlite and create and database.path is not None:
+        database.path.touch(mode=0o600)
     journal = Journal(data_dir / AUDIT_JOURNAL_FILE, keystore.audit_key)
     return Foundation(
         config=config,
