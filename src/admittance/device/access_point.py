@@ -135,7 +135,7 @@ class AccessPointServer:
             raise _RequestRefused(HTTPStatus.NOT_FOUND)
         if not body:
             raise _RequestRefused(HTTPStatus.BAD_REQUEST)
-        reply = await self._receive(endpoint[1], request.cookie, body)
+        reply = self._receive(endpoint[1], request.cookie, body)
         if isinstance(reply, Awaitable):
             reply = await reply
         return reply.status, reply.body, reply.cookie
