@@ -84,8 +84,9 @@ class HttpsClient:
 
         Raises `NetworkFailure` with the cause ``no_server`` (not reached, cut off, too slow), ``untrusted_server``
         (the certificate does not hold), ``clock`` (it is not valid *yet*) or ``server_refused`` (the server ended
-        TLS with an alert, as it does when it does not accept the client's certificate), and `Malformed` for a
-        response that is not HTTP or too large.
+        TLS with an alert, as it may when it does not accept the client's certificate; servers on Python's asyncio
+        end the connection without one, which is ``no_server``), and `Malformed` for a response that is not HTTP or
+        too large.
         """
         host, port, target = _parse(url)
         headers = [("Host", urlsplit(url).netloc), ("Connection", "close"), ("Accept", "*/*")]
