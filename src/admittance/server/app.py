@@ -15,6 +15,7 @@ from admittance.server.accounts import routes as account_routes
 from admittance.server.accounts import service as account_service
 from admittance.server.clock import Clock, system_clock
 from admittance.server.config import Config
+from admittance.server.enrolment import assembly as device_services
 from admittance.server.foundation import Foundation, open_foundation
 from admittance.server.guard import PEOPLE_HEADERS, Guard
 from admittance.server.http import encode_json, reply
@@ -50,18 +51,17 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
         invite_ttl_s=config.policy.invite_ttl_s,
         token_ttl_s=config.policy.token_ttl_s,
     )
-
-    async def count_devices(_account_id: str) -> int:
-        return 0
+    devices = device_services.build(foundation)
 
     people = application(
         [
             *discovery_routes(foundation),
-            *account_routes.routes(accounts, origin=config.server.origin, count_devices=count_devices),
+            *account_routes.routes(accounts, origin=config.server.origin, count_devices=devices.fleet.count),
+            *devices.people_routes(accounts),
         ]
     )
-    first_contact = application([])
-    device = application([])
+    first_contact = application(devices.first_contact_routes())
+    device = application(devices.device_routes())
     return Server(foundation, listeners(foundation, people, first_contact, device), loops(foundation))
 
 

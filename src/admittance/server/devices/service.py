@@ -1,9 +1,7 @@
 """Setting up: what a logged-in person is told about the device whose setup code was scanned."""
 
-from dataclasses import dataclass
-
 from admittance.errors import ConfigurationError
-from admittance.protocol.provisioning.codes import button_code
+from admittance.protocol.provisioning.codes import PossessionCode, button_code
 from admittance.server.clock import Clock
 from admittance.server.database import Database
 from admittance.server.devices import store
@@ -12,17 +10,6 @@ from admittance.server.devices.model import AccessPoint, DeviceRecord, Setup
 from admittance.server.devices.secrets import Dummies, SecretBox
 from admittance.wire.device_id import check_device_id
 from admittance.wire.manifest import DeviceSecrets
-
-
-@dataclass(frozen=True)
-class PresenceCode:
-    """The possession code of one button window: SRP username and password."""
-
-    username: str
-    code: str
-
-    def __repr__(self) -> str:
-        return f"PresenceCode(username={self.username!r}, code=…)"
 
 
 class SetupService:
@@ -56,14 +43,13 @@ class SetupService:
             access_point=AccessPoint(secrets.access_point_ssid, secrets.access_point_passphrase),
         )
 
-    async def presence_code(self, device_id: str, account_id: str, window_nonce: bytes) -> PresenceCode:
+    async def presence_code(self, device_id: str, account_id: str, window_nonce: bytes) -> PossessionCode:
         """The code of the window that the device's button opened; `window_nonce` has 16 bytes."""
         _, secrets = await self._look_up(device_id, account_id)
         key = secrets.presence_key or self._dummies.secrets(device_id).presence_key
         if key is None:
             raise ConfigurationError("A device without presence key was asked for its button's code.")
-        username, code = button_code(key, window_nonce)
-        return PresenceCode(username, code)
+        return button_code(key, window_nonce)
 
     async def _look_up(self, device_id: str, account_id: str) -> tuple[DeviceRecord | None, DeviceSecrets]:
         check_device_id(device_id)
