@@ -91,7 +91,7 @@ class PasswordRules:
 class PasswordHashes:
     """Argon2id in worker threads, a bounded number at once.
 
-    The defaults are the second recommended option of RFC 9106, section 4: 3 passes over 64 MiB. At most
+    The defaults are the costs of the second option of RFC 9106, section 4, in one lane: 3 passes over 64 MiB. At most
     `concurrent` hashes are computed at once and `waiting` more may wait; beyond that callers are refused, so that
     a flood of logins exhausts neither memory nor the thread pool.
     """
@@ -104,6 +104,11 @@ class PasswordHashes:
         self._slots = asyncio.Semaphore(concurrent)
         self._admitted = 0
         self._limit = concurrent + waiting
+
+    @property
+    def parameters(self) -> str:
+        """The costs of new hashes, as they stand in the hash itself."""
+        return self._dummy.split("$")[3]
 
     async def make(self, password: str) -> str:
         """Hash a password.
