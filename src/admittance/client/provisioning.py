@@ -36,14 +36,15 @@ from admittance.client.provisioning_ports import (
 )
 from admittance.client.provisioning_state import RunningProvisioning, StateFile
 from admittance.errors import (
-    AuthenticationFailed,
     Expired,
     Malformed,
     NetworkFailure,
     NotAllowed,
+    Throttled,
     Unavailable,
     WrongBinding,
     WrongChallenge,
+    WrongCode,
     WrongDevice,
     WrongOrigin,
 )
@@ -94,6 +95,8 @@ class Provisioning:
                 f"This code belongs to the server {origin}, and you are logged in to {self.server.origin}. "
                 "Log in to the other server, or scan another device."
             )
+        if isinstance(scanned, PossessionQr) and scanned.transport != "softap":
+            raise NotAllowed("This device speaks Bluetooth, and this program only Wi-Fi. Use the app.")
         async with self._step("challenge"):
             await self.network.use_internet()
             if isinstance(scanned, SetupCode):
@@ -162,8 +165,8 @@ class Provisioning:
         async with self._step("session"):
             try:
                 return await self.door.enter(code)
-            except AuthenticationFailed:
-                raise AuthenticationFailed(
+            except (WrongCode, Throttled):
+                raise WrongCode(
                     "The device does not accept this code: it was used, is outdated, or belongs to another device. "
                     "Scan the code that the device shows now, or press its button and scan the label again."
                 ) from None
@@ -174,11 +177,8 @@ class Provisioning:
         async with self._step("evidence"):
             hello = await link.hello()
             self._check_hello(hello, expected)
-            self.person.told(DeviceMet(hello.device_id, hello.model, hello.owned))
             answer = await link.evidence(challenge.challenge)
             self._check_evidence(read_evidence(answer.evidence).evidence, hello, challenge, link.binding)
-            if answer.transaction_id != hello.transaction_id:
-                raise WrongBinding("The device's evidence belongs to another transaction. Scan its code again.")
             running = RunningProvisioning(
                 origin=self.server.origin,
                 device_id=hello.device_id,
@@ -194,6 +194,9 @@ class Provisioning:
                 expires_at=challenge.expires_at,
             )
             self.state.save(running)
+        if not await self.person.confirm(DeviceMet(hello.device_id, hello.model, hello.owned)):
+            self.state.clear()
+            raise NotAllowed("Stopped. Nothing has changed, neither at the device nor at the server.")
         network = None if self.server_network is not None else await self._choose(link)
         return running, hello, network
 

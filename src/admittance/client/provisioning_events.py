@@ -63,7 +63,7 @@ class AttemptFailed:
     attempt: int
 
 
-Event: TypeAlias = StepStarted | StepFinished | DeviceMet | AttemptFailed
+Event: TypeAlias = StepStarted | StepFinished | AttemptFailed
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,9 @@ class Person(Protocol):
 
     def told(self, event: Event) -> None:
         """Take notice."""
+
+    async def confirm(self, met: DeviceMet) -> bool:
+        """Say whether this is the device to set up."""
 
     async def choose_network(self, seen: Sequence[SeenNetwork]) -> Network:
         """Choose one of the networks that the device sees, or another, and give its password."""
