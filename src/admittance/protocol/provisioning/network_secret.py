@@ -24,7 +24,7 @@ _LABEL = "admittance/network/1"
 
 
 class Network(message.Message, frozen=True):
-    """A premises network: SSID (1 to 32 bytes of UTF-8) and passphrase (up to 64 bytes; empty for an open network)."""
+    """A premises network: SSID (1 to 32 bytes of UTF-8), passphrase (up to 64 bytes; empty for an open network)."""
 
     ssid: Annotated[str, msgspec.Meta(min_length=1, max_length=SSID_MAX_BYTES)]
     passphrase: Annotated[str, msgspec.Meta(max_length=PASSPHRASE_MAX_BYTES)]
