@@ -21,7 +21,6 @@ CONTROL: Final = "prov-ctrl"
 SECURE_ENDPOINTS: Final = frozenset({SCAN, CONFIG, CONTROL})
 
 MAX_NETWORKS: Final = 64
-MAX_NETWORKS_PER_ANSWER: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +123,9 @@ class StockEndpoints:
                 count = 0 if self._scanning else len(self._networks)
                 return StockAnswer(scan.encode_status(scan.ScanStatus(not self._scanning, count)))
             case scan.AskScanResult():
-                networks = () if self._scanning else self._networks[command.start_index :]
-                return StockAnswer(scan.encode_result(networks[: min(command.count, MAX_NETWORKS_PER_ANSWER)]))
+                networks = () if self._scanning else self._networks
+                end = command.start_index + command.count
+                return StockAnswer(scan.encode_result(networks[command.start_index : end]))
 
     def _config(self, command: network.ConfigCommand, permitted: bool) -> StockAnswer:
         if isinstance(command, network.AskNetworkStatus):
