@@ -57,7 +57,6 @@ class _Request:
     method: str
     target: str
     cookie: str | None
-    content_length: int
 
 
 class _RequestRefused(Exception):
@@ -114,7 +113,7 @@ class AccessPointServer:
             request = await self._read_head(connection, reader, writer)
             if request is None:
                 return False
-            body = await self._read_body(connection, request, reader, writer)
+            body = await self._read_body(connection, reader, writer)
             status, payload, cookie = await self._answer(request, body)
         except _RequestRefused as refusal:
             await self._refuse(connection, reader, writer, refusal.status)
@@ -155,20 +154,17 @@ class AccessPointServer:
         if event.method not in (b"GET", b"POST"):
             raise _RequestRefused(HTTPStatus.METHOD_NOT_ALLOWED)
         headers = {name: value.decode("latin-1") for name, value in event.headers}
-        length = int(headers.get(b"content-length", "0"))
-        if length > MAX_BODY_BYTES:
+        if int(headers.get(b"content-length", "0")) > MAX_BODY_BYTES:
             raise _RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         return _Request(
             event.method.decode("ascii"),
             event.target.decode("latin-1"),
             _session(headers.get(b"cookie", "")),
-            length,
         )
 
     async def _read_body(
         self,
         connection: h11.Connection,
-        request: _Request,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> bytes:

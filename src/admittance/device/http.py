@@ -6,7 +6,7 @@ a device asks rarely, and an idle connection would cost memory at both ends.
 Clocks: OpenSSL compares validity times with the operating system's clock, and Python offers no way to hand it
 another. A device whose clock is not set yet passes ``check_time=False``: signatures, names, purposes and the pinned
 anchors are verified as ever, the validity times are not (`X509_V_FLAG_NO_CHECK_TIME`). The server's certificate may
-then be an expired one, so such a connection is good for learning the time under a nonce, and little else.
+then be an expired one; a device that keeps a trusted time of its own compares it in ``check_peer``.
 """
 
 import asyncio
@@ -100,9 +100,12 @@ class HttpsClient:
                     await writer.start_tls(self._context, server_hostname=host)
                     if self._check_peer is not None:
                         self._check_peer(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
-                    return await _exchange(reader, writer, head, body)
-                finally:
-                    await _close(writer)
+                    response = await _exchange(reader, writer, head, body)
+                except BaseException:
+                    writer.transport.abort()
+                    raise
+                await _close(writer)
+                return response
         except ssl.SSLError as error:
             raise failure_of(error, host) from error
         except TimeoutError as error:
