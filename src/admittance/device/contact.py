@@ -9,6 +9,7 @@ from cryptography import x509
 from admittance.device.clock import TrustedClock
 from admittance.device.http import ClientCertificate, HttpsClient, Response
 from admittance.device.radio.port import Radio
+from admittance.device.state import ServerContact
 from admittance.errors import Malformed, NetworkFailure, ServerRefused, Unavailable
 from admittance.wire import message
 from admittance.wire.enrolment import DeviceStatus, Enrolled, Nonce, NonceRequest
@@ -87,6 +88,11 @@ class FirstContact:
 
     async def _post(self, path: str, body: bytes) -> Response:
         return _accepted(await self._client.post(f"{self._url}/enrolment/{path}", body, CBOR))
+
+
+def open_first_contact(radio: Radio, server: ServerContact, clock: TrustedClock) -> FirstContact:
+    """The first-contact listener of `server`, under its anchors."""
+    return FirstContact(https_client(radio, server.anchors, clock), server.first_contact_url, clock)
 
 
 class DeviceContact:

@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives import serialization
 from admittance.device.clock import TrustedClock
 from admittance.device.keys import Made, load_private_key, make_private_key
 from admittance.device.log import Log
-from admittance.device.state import Memory, Operational, PendingEnrolment, Record
+from admittance.device.state import Memory, Operational, PendingEnrolment
 from admittance.errors import Malformed, ServerRefused
 from admittance.protocol.enrolment import build_request, build_reset_report
 from admittance.protocol.signing import spki_of
 from admittance.wire.enrolment import Enrolled
 
-SPENT_TICKET: Final = frozenset({"ticket_used", "expired", "not_found"})
+TICKET_USED: Final = "ticket_used"
 
 
 class Registrar(Protocol):
@@ -44,20 +44,26 @@ class Enrolment:
         record = self._memory.record
         if record.server is None:
             return False
+        if record.ticket is not None or record.pending is not None:
+            return True
         if record.operational is None:
-            return record.ticket is not None or record.pending is not None or record.owned
-        renew_at = _not_before(record.operational) + record.operational.renew_after_s
-        return self._clock.now() >= renew_at
+            return record.owned
+        renew_at = self.renew_at()
+        return renew_at is not None and self._clock.now() >= renew_at
+
+    def renew_at(self) -> float | None:
+        """When the certificate is to be renewed (Unix seconds), or None without one."""
+        operational = self._memory.record.operational
+        return None if operational is None else _not_before(operational) + operational.renew_after_s
 
     async def enrol(self, registrar: Registrar) -> None:
         """Get a certificate, by the ticket if there is one, else by identity alone.
 
         Raises `ServerRefused`, `NetworkFailure`, `Unavailable` or `Malformed`; the same call later goes on where this
-        one ended. A ticket that the server refuses for good is forgotten.
+        one ended. A ticket that was used is forgotten, and so is any refused one of a device that has its owner: it
+        enrols by identity from then on.
         """
-        record = self._prepared()
-        pending = record.pending
-        assert pending is not None
+        pending = self._pending()
         self._log("enrolling", by="ticket" if pending.ticket else "identity")
         device_id = self._made.birth.device_id
         nonce = await registrar.nonce(device_id)
@@ -67,7 +73,7 @@ class Enrolment:
             key,
             nonce=nonce,
             device_id=device_id,
-            epoch=record.epoch,
+            epoch=self._memory.record.epoch,
             ticket=pending.ticket,
         )
         try:
@@ -79,26 +85,34 @@ class Enrolment:
             return
         self._keep(pending, enrolled, spki_of(key.public_key()))
 
+    async def announce_reset(self, registrar: Registrar) -> None:
+        """Tell the server of the reset that is about to happen. Raises what `enrol` raises."""
+        await self._report(registrar, self._memory.record.resets + 1)
+
     async def report_reset(self, registrar: Registrar) -> None:
         """Tell the server of the latest reset. Raises what `enrol` raises."""
-        record = self._memory.record
+        await self._report(registrar, self._memory.record.resets)
+        self._memory.change(reset_unreported=False)
+
+    async def _report(self, registrar: Registrar, resets: int) -> None:
+        device_id = self._made.birth.device_id
         report = build_reset_report(
             self._made.identity,
-            nonce=await registrar.nonce(self._made.birth.device_id),
-            device_id=self._made.birth.device_id,
-            epoch=record.epoch,
-            resets=record.resets,
+            nonce=await registrar.nonce(device_id),
+            device_id=device_id,
+            epoch=self._memory.record.epoch,
+            resets=resets,
         )
         await registrar.report_reset(report)
-        self._memory.change(reset_unreported=False)
-        self._log("reset_reported", resets=record.resets)
+        self._log("reset_reported", resets=resets)
 
-    def _prepared(self) -> Record:
+    def _pending(self) -> PendingEnrolment:
         record = self._memory.record
         if record.pending is not None:
-            return record
+            return record.pending
         pending = PendingEnrolment(key=make_private_key(), ticket=record.ticket or b"")
-        return self._memory.change(pending=pending)
+        self._memory.change(pending=pending)
+        return pending
 
     def _keep(self, pending: PendingEnrolment, enrolled: Enrolled, spki: bytes) -> None:
         certificate = _certificate(enrolled.chain[0])
@@ -118,7 +132,7 @@ class Enrolment:
         )
 
     def _after_refusal(self, refusal: ServerRefused, pending: PendingEnrolment) -> None:
-        if pending.ticket and refusal.reason in SPENT_TICKET:
+        if pending.ticket and (refusal.reason == TICKET_USED or self._memory.record.owned):
             self._memory.change(ticket=None, pending=None)
             self._log("ticket_forgotten", cause=refusal.reason)
 

@@ -71,6 +71,13 @@ def load_private_key(der: bytes) -> ec.EllipticCurvePrivateKey:
     return key
 
 
+def private_key_pem(der: bytes) -> bytes:
+    """The same key as unencrypted PEM, as TLS takes it. Raises `Malformed`."""
+    return load_private_key(der).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
 def device_keys(made: Made, material: KeyMaterial) -> DeviceKeys:
     """The keys as the transaction machine uses them. Raises `Malformed` if the material does not decode."""
     certificate = made.birth.identity_certificate

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final, Literal, Protocol, TypeAlias
 
-from admittance.errors import AdmittanceError, AlreadyUsed, Conflict, Expired
+from admittance.errors import AdmittanceError, AlreadyUsed, Conflict, Expired, WrongOrigin
 from admittance.protocol.provisioning.evidence import sign_evidence
 from admittance.protocol.provisioning.network_secret import SALT_BYTES, Network, decrypt_network
 from admittance.protocol.sealing import Expectation, Opened, SealKey, open_sealed
@@ -211,6 +211,16 @@ class Transaction:
         current = self._live(now)
         return current is not None and endpoint in current.permits
 
+    @property
+    def complete(self) -> bool:
+        """Whether the open transaction reached its end: network kept, device enrolled."""
+        return self._open is not None and self._open.state == "enrolled"
+
+    def deadline(self, now: float) -> float | None:
+        """When the open transaction ends (monotonic seconds), or None if none is open."""
+        current = self._live(now)
+        return None if current is None else current.opened_at + TRANSACTION_S
+
     def expire(self, now: float) -> None:
         """End the transaction if its time is over."""
         if self._open is not None and self._live(now) is None:
@@ -308,6 +318,8 @@ class Transaction:
                 elapsed_s=now - current.opened_at,
             ),
         )
+        if opened.configuration.server_origin != self._facts.server_origin:
+            raise WrongOrigin("The sealed configuration leads to another server than this device was made for.")
         network = self._sealed_network(current, opened, wanted.app_key)
         header = opened.header
         new_owner = header.epoch > standing.epoch
