@@ -9,8 +9,9 @@ import click
 import msgspec
 
 from admittance.cli.output import config_option, emit, json_option
+from admittance.errors import ConfigurationError
 from admittance.server.config import load_config
-from admittance.server.doctor import examine, worst
+from admittance.server.doctor import Finding, examine, worst
 
 EXITS = {"pass": 0, "warn": 1, "fail": 2}
 
@@ -28,8 +29,10 @@ def doctor(config_path: Path | None, as_json: bool) -> None:
       admit doctor --config admittance.toml
       admit doctor --json
     """
-    config = load_config(config_path)
-    findings = asyncio.run(examine(config, time.time()))
+    try:
+        findings = asyncio.run(examine(load_config(config_path), time.time()))
+    except ConfigurationError as error:
+        findings = [Finding("configuration", "fail", str(error))]
     grade = worst(findings)
     if as_json:
         emit({"grade": grade, "findings": [msgspec.structs.asdict(finding) for finding in findings]}, as_json=True)

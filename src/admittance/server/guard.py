@@ -37,24 +37,27 @@ class Guard:
         if scope["type"] != "http":
             return
         status = 0
+        finished = False
         began = time.monotonic()
 
         async def send_guarded(message: Message) -> None:
-            nonlocal status
+            nonlocal status, finished
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
+            finished = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
             await self._application(scope, receive, send_guarded)
         except Exception as error:
             log.error("request_crashed", method=scope["method"], path=scope["path"], exc_info=error)
-            if status:
+            if status and not finished:
                 raise
-            await internal_error()(scope, receive, send_guarded)
+            if not status:
+                await internal_error()(scope, receive, send_guarded)
         log.info(
             "request",
             listener=self._listener,

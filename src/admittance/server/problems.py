@@ -71,6 +71,11 @@ async def http_error(_request: Request, error: Exception) -> Response:
     return document(problem, code=code, detail=str(error.detail), headers=dict(error.headers or {}))
 
 
+async def unexpected_error(_request: Request, _error: Exception) -> Response:
+    """Starlette's handler for everything else; Starlette then raises the error again."""
+    return internal_error()
+
+
 def internal_error() -> Response:
     """What the caller sees of a failure that is none of theirs."""
     return document(_INTERNAL, code="internal", detail="The server's log tells more.")
@@ -93,8 +98,8 @@ def document(problem: Problem, *, code: str, detail: str, headers: dict[str, str
 
 
 def handlers() -> dict[Any, Any]:
-    """For Starlette's `exception_handlers`; what they don't handle ends in `server.guard`."""
-    return {errors.AdmittanceError: admittance_error, HTTPException: http_error}
+    """For Starlette's `exception_handlers`. `server.guard` logs what `unexpected_error` hides."""
+    return {errors.AdmittanceError: admittance_error, HTTPException: http_error, Exception: unexpected_error}
 
 
 def _headers(error: errors.AdmittanceError) -> dict[str, str]:
