@@ -1,12 +1,11 @@
 """A provisioning under way, on disk: whoever closes the phone between two networks can go on."""
 
-import os
-import secrets
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from admittance.client.private_files import read_private, write_private
 from admittance.errors import ConfigurationError, NotFound
 
 FILE = "provisioning.json"
@@ -47,24 +46,18 @@ class StateFile:
         self._path = directory / FILE
 
     def save(self, running: RunningProvisioning) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".{FILE}.{secrets.token_hex(8)}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(running))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
+        """Raises `ConfigurationError` when the file can't be written."""
+        write_private(self._path, msgspec.json.encode(running))
 
     def load(self) -> RunningProvisioning:
         """Raises `NotFound` when nothing is under way, `ConfigurationError` when the file is damaged."""
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=RunningProvisioning)
-        except FileNotFoundError:
+            return msgspec.json.decode(read_private(self._path), type=RunningProvisioning)
+        except NotFound:
             raise NotFound("No provisioning is under way. Scan the device's code to begin one.") from None
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError):
             raise ConfigurationError(
-                f"{self._path} cannot be read. Delete it, and scan the device's code again."
+                f"{self._path} is damaged. Delete it, and scan the device's code again."
             ) from None
 
     def clear(self) -> None:
