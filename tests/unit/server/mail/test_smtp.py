@@ -112,7 +112,7 @@ async def test_a_mail_arrives_whole(server: str, inbox: Inbox) -> None:
     message = _parse(envelope)
     assert message["Subject"] == MAIL.subject
     assert message["Message-ID"] == "<ab12@server.example>"
-    assert message.get_content() == "It is yours.\nGrüße\n"
+    assert message.get_content() == "It is yours.\r\nGrüße\r\n"
 
 
 async def test_starttls_is_taken_when_offered_and_login_needs_it(

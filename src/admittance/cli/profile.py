@@ -1,0 +1,66 @@
+"""The phone's commands share a profile: who is logged in, and where."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from admittance.client.api import ApiClient
+from admittance.client.session_store import SessionStore, default_directory
+from admittance.errors import ConfigurationError, Malformed
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+def profile_option(command: F) -> F:
+    """Add ``--profile`` to a command, as the argument `store`."""
+    return click.option(
+        "--profile",
+        "store",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="ADMITTANCE_PROFILE",
+        callback=_store,
+        help="The folder that keeps the login; else ~/.config/admittance. Also from ADMITTANCE_PROFILE.",
+    )(command)
+
+
+def with_client(store: SessionStore, work: Callable[[ApiClient], Awaitable[T]]) -> T:
+    """Run `work` with the client of the stored login.
+
+    Raises `AuthenticationFailed` when nobody is logged in, and what the client raises.
+    """
+    session = store.load()
+
+    async def run() -> T:
+        async with ApiClient.of_session(session, store.key()) as client:
+            return await work(client)
+
+    return asyncio.run(run())
+
+
+def read_password(file: TextIO | None, prompt: str, *, confirm: bool = False) -> str:
+    """A password from the first line of a file, or asked for without showing it. Raises `Malformed` when empty."""
+    if file is not None:
+        password = file.readline().rstrip("\r\n")
+    else:
+        password = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm)
+    if not password:
+        raise Malformed("The password is empty.")
+    return password
+
+
+def read_ca_file(path: Path | None) -> str | None:
+    """The certificates of ``--ca-file``, or None without one. Raises `ConfigurationError`."""
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError(f"{path} holds no certificate in PEM.") from None
+
+
+def _store(_context: click.Context, _parameter: click.Parameter, directory: Path | None) -> SessionStore:
+    return SessionStore(directory or default_directory())

@@ -1,0 +1,257 @@
+"""The people API of the server, as an async client. Every refusal is raised as the error that it is."""
+
+import ssl
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from admittance.client import api_types as types
+from admittance.client.api_problems import error_of
+from admittance.client.dpop import DpopKey
+from admittance.client.session_store import Session
+from admittance.errors import AuthenticationFailed, Malformed, NetworkFailure, NonceRequired, Unreachable
+from admittance.wire import base64url
+
+TIMEOUT_S = 30.0
+_NONCE_TRIES = 2
+
+A = TypeVar("A", bound=types.Answer)
+
+
+class ApiClient:
+    """One account's connection to one server; use it as an async context manager.
+
+    Every method raises `NetworkFailure` (cause `no_server` or `untrusted_server`), `Unavailable`, or the `Refused`
+    error that the server names by its code; `Malformed` for an answer that is no answer.
+
+    Args:
+        origin: `https://host[:port]`.
+        key: signs the proofs; tokens are bound to it.
+        access_token: of an earlier login, or None.
+        trust: the TLS context, unused when `transport` is given.
+        transport: how requests reach the server, for a phone that has its own radio.
+        clock: tells Unix seconds.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        *,
+        key: DpopKey,
+        access_token: str | None = None,
+        trust: ssl.SSLContext | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.origin = origin
+        self._key = key
+        self._access_token = access_token
+        self._clock = clock
+        self._nonce: str | None = None
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            verify=trust or True,
+            timeout=TIMEOUT_S,
+            follow_redirects=False,
+            trust_env=False,
+            headers={"accept": "application/json"},
+        )
+
+    @classmethod
+    def of_session(cls, session: Session, key: DpopKey, *, transport: httpx.AsyncBaseTransport | None = None) -> Self:
+        """The client of a stored login. Raises `ConfigurationError`."""
+        return cls(
+            session.origin,
+            key=key,
+            access_token=session.access_token,
+            trust=None if transport else session.trust(),
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self._http.__aexit__(kind, error, traceback)
+
+    async def discover(self) -> types.Discovery:
+        return await self._ask("GET", "/.well-known/admittance", types.Discovery, proven=False)
+
+    async def accept_invite(
+        self, secret: str, *, email: str, password: str, display_name: str
+    ) -> types.AcceptedInvite:
+        content = {"secret": secret, "email": email, "password": password, "display_name": display_name}
+        return await self._ask("POST", "/api/invites/accept", types.AcceptedInvite, content, proven=False)
+
+    async def create_invite(
+        self, email: str, *, operator: bool = False, quota: int | None = None
+    ) -> types.CreatedInvite:
+        content = {"email": email, "operator": operator, "quota": quota}
+        return await self._ask("POST", "/api/invites", types.CreatedInvite, content)
+
+    async def login(self, email: str, password: str) -> types.Token:
+        """Get a token; this client carries it from now on."""
+        self._access_token = None
+        token = await self._ask("POST", "/api/tokens", types.Token, {"email": email, "password": password})
+        self._access_token = token.access_token
+        return token
+
+    async def logout(self) -> None:
+        await self._call("DELETE", "/api/tokens/current")
+        self._access_token = None
+
+    async def account(self) -> types.Account:
+        return await self._ask("GET", "/api/account", types.Account)
+
+    async def models(self) -> list[types.Model]:
+        return (await self._ask("GET", "/api/models", types.Models)).models
+
+    async def networks(self) -> list[types.StoredNetwork]:
+        return (await self._ask("GET", "/api/networks", types.Networks)).networks
+
+    async def put_network(self, name: str, *, ssid: str, passphrase: str) -> types.StoredNetwork:
+        content = {"ssid": ssid, "passphrase": passphrase}
+        return await self._ask("PUT", f"/api/networks/{_segment(name)}", types.StoredNetwork, content)
+
+    async def remove_network(self, name: str) -> None:
+        await self._call("DELETE", f"/api/networks/{_segment(name)}")
+
+    async def setup(self, device_id: str) -> types.Setup:
+        """What the server tells of a scanned setup code; an unknown device gets a dummy."""
+        return await self._ask("POST", f"/d/{_segment(device_id)}", types.Setup)
+
+    async def challenge(self, device_id: str | None = None) -> types.Challenge:
+        content = {"purpose": "provision"} if device_id is None else {"purpose": "provision", "device_id": device_id}
+        return await self._ask("POST", "/api/challenges", types.Challenge, content)
+
+    async def presence_code(self, *, challenge: bytes, device_id: str, window_nonce: bytes) -> types.PresenceCode:
+        content = {
+            "challenge": base64url.encode(challenge),
+            "device_id": device_id,
+            "window_nonce": base64url.encode(window_nonce),
+        }
+        return await self._ask("POST", "/api/presence-codes", types.PresenceCode, content)
+
+    async def activate(
+        self,
+        *,
+        challenge: bytes,
+        evidence: bytes,
+        binding: bytes,
+        transaction_id: bytes,
+        network_name: str | None = None,
+        app_key: bytes | None = None,
+    ) -> types.Activation:
+        """Hand in evidence. The network is the app's affair, or with `network_name` one that the server stores,
+        which it encrypts under `app_key` (32 bytes). The same call again gives the same answer.
+        """
+        network: dict[str, str] = {"mode": "app"}
+        if network_name is not None and app_key is not None:
+            network = {"mode": "server", "name": network_name, "app_key": base64url.encode(app_key)}
+        content = {
+            "challenge": base64url.encode(challenge),
+            "evidence": base64url.encode(evidence),
+            "binding": base64url.encode(binding),
+            "transaction_id": base64url.encode(transaction_id),
+            "network": network,
+        }
+        return await self._ask("POST", "/api/activations", types.Activation, content)
+
+    async def devices(self, *, everyones: bool = False) -> list[types.Device]:
+        """The account's devices; with `everyones`, all of the server (operators)."""
+        query = "?all=1" if everyones else ""
+        return (await self._ask("GET", "/api/devices", types.Devices, query=query)).devices
+
+    async def device(self, device_id: str) -> types.Device:
+        return await self._ask("GET", f"/api/devices/{_segment(device_id)}", types.Device)
+
+    async def revoke(self, device_id: str, reason: str) -> types.Device:
+        path = f"/api/devices/{_segment(device_id)}/revoke"
+        return await self._ask("POST", path, types.Device, {"reason": reason})
+
+    async def release(self, device_id: str) -> types.Device:
+        return await self._ask("POST", f"/api/devices/{_segment(device_id)}/release", types.Device)
+
+    async def request(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
+        """Call a route that has no method here, with proof and token; returns the JSON value of its answer."""
+        response = await self._call(method, path, content)
+        try:
+            return msgspec.json.decode(response.content)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Malformed(f"{self.origin} gave an answer that is none of this API.") from error
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        into: type[A],
+        content: dict[str, Any] | None = None,
+        *,
+        query: str = "",
+        proven: bool = True,
+    ) -> A:
+        response = await self._call(method, path, content, query=query, proven=proven)
+        try:
+            return msgspec.json.decode(response.content, type=into)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Malformed(f"{self.origin} gave an answer that is none of this API.") from error
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        content: dict[str, Any] | None = None,
+        *,
+        query: str = "",
+        proven: bool = True,
+    ) -> httpx.Response:
+        """Send a request; once more with the server's nonce where it asks for one (RFC 9449, section 8)."""
+        for _ in range(_NONCE_TRIES):
+            response = await self._send(method, path, query, content, proven=proven)
+            self._nonce = response.headers.get("dpop-nonce", self._nonce)
+            if response.is_success:
+                return response
+            error = error_of(response)
+            if not isinstance(error, NonceRequired):
+                raise error
+        raise AuthenticationFailed("The server does not take its own nonce. Is this machine's clock right?")
+
+    async def _send(
+        self, method: str, path: str, query: str, content: dict[str, Any] | None, *, proven: bool
+    ) -> httpx.Response:
+        uri = self.origin + path
+        headers = {}
+        if proven:
+            headers["dpop"] = self._key.proof(
+                method=method, uri=uri, now=self._clock(), nonce=self._nonce, access_token=self._access_token
+            )
+            if self._access_token is not None:
+                headers["authorization"] = f"DPoP {self._access_token}"
+        try:
+            return await self._http.request(method, uri + query, json=content, headers=headers)
+        except httpx.TransportError as error:
+            raise _failure(self.origin, error) from error
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _failure(origin: str, error: httpx.TransportError) -> NetworkFailure:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return NetworkFailure("untrusted_server", f"{origin} is not the trusted server: {cause.verify_message}.")
+        cause = cause.__cause__ or cause.__context__
+    return Unreachable(f"{origin} does not answer ({type(error).__name__}).")

@@ -1,0 +1,69 @@
+"""From the server's problem documents (RFC 9457) back to our typed errors."""
+
+from collections.abc import Iterator
+
+import httpx
+import msgspec
+
+from admittance.errors import (
+    AdmittanceError,
+    DeviceRefused,
+    Malformed,
+    NonceRequired,
+    Refused,
+    Throttled,
+    Unavailable,
+)
+
+MAX_DETAIL_CHARACTERS = 500
+DEFAULT_RETRY_AFTER_S = 5
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    code: str = ""
+    detail: str = ""
+    title: str = ""
+
+
+def _family(root: type[AdmittanceError]) -> Iterator[type[AdmittanceError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from _family(child)
+
+
+_OWN_CONSTRUCTORS = (NonceRequired, Throttled, DeviceRefused)
+_BY_CODE: dict[str, type[AdmittanceError]] = {
+    kind.code: kind
+    for root in (Malformed, Unavailable, Refused)
+    for kind in _family(root)
+    if not issubclass(kind, _OWN_CONSTRUCTORS)
+}
+
+
+def error_of(response: httpx.Response) -> AdmittanceError:
+    """The error that an answer of status 400 and above stands for. Never raises."""
+    try:
+        problem = msgspec.json.decode(response.content, type=_Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        problem = _Problem()
+    message = (
+        _printable(problem.detail or problem.title) or f"The server answered with status {response.status_code}."
+    )
+    if problem.code == NonceRequired.code and "dpop-nonce" in response.headers:
+        return NonceRequired(response.headers["dpop-nonce"])
+    if problem.code == Throttled.code:
+        return Throttled(_retry_after_s(response))
+    kind = _BY_CODE.get(problem.code)
+    if kind is None:
+        kind = Unavailable if response.status_code >= 500 else Refused
+    return kind(message)
+
+
+def _printable(text: str) -> str:
+    """The server's words, without anything that would steer a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text[:MAX_DETAIL_CHARACTERS])
+
+
+def _retry_after_s(response: httpx.Response) -> int:
+    value = response.headers.get("retry-after", "")
+    return int(value) if value.isascii() and value.isdecimal() and len(value) < 7 else DEFAULT_RETRY_AFTER_S

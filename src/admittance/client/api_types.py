@@ -1,0 +1,143 @@
+"""What the people API answers. Fields that a newer server adds are ignored."""
+
+import msgspec
+
+from admittance.errors import Malformed
+from admittance.wire import base64url
+
+Bytes = str
+"""Base64url without padding; `decode_bytes` gives the bytes."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Root of the answers."""
+
+
+class Account(Answer, frozen=True):
+    account_id: str
+    email: str
+    display_name: str
+    operator: bool
+    quota: int
+    devices: int
+
+
+class AcceptedInvite(Answer, frozen=True):
+    account_id: str
+    email: str
+
+
+class CreatedInvite(Answer, frozen=True):
+    """`link` is a secret until it is accepted."""
+
+    link: str
+    expires_at: int
+
+
+class Token(Answer, frozen=True):
+    access_token: str
+    expires_in_s: int
+    account_id: str
+
+    def __repr__(self) -> str:
+        return f"Token(account_id={self.account_id!r})"
+
+
+class Model(Answer, frozen=True):
+    model: str
+    display_name: str
+    manual_url: str
+    presence: str
+    minimum_assurance: str
+
+
+class StoredNetwork(Answer, frozen=True):
+    name: str
+    ssid: str
+
+
+class Challenge(Answer, frozen=True):
+    challenge: Bytes
+    expires_at: int
+
+
+class AccessPoint(Answer, frozen=True):
+    ssid: str
+    passphrase: str
+
+    def __repr__(self) -> str:
+        return f"AccessPoint(ssid={self.ssid!r})"
+
+
+class Setup(Answer, frozen=True):
+    """What the server tells about a scanned setup code."""
+
+    device_id: str
+    model: str
+    display_name: str
+    presence: str
+    challenge: Bytes
+    expires_at: int
+    access_point: AccessPoint
+
+
+class PresenceCode(Answer, frozen=True):
+    username: str
+    code: str
+
+    def __repr__(self) -> str:
+        return f"PresenceCode(username={self.username!r})"
+
+
+class Activation(Answer, frozen=True):
+    device_id: str
+    purpose: str
+    epoch: int
+    sequence: int
+    sealed: Bytes
+    expires_at: int
+
+
+class Certificate(Answer, frozen=True):
+    serial: str
+    not_after_at: int
+
+
+class Device(Answer, frozen=True):
+    device_id: str
+    model: str
+    display_name: str
+    state: str
+    assurance: str
+    epoch: int
+    activated_at: int | None
+    last_seen_at: int | None
+    certificate: Certificate | None
+
+
+class Discovery(Answer, frozen=True):
+    """`/.well-known/admittance`."""
+
+    origin: str
+    configuration_root: Bytes
+    manifest_key: Bytes
+
+
+class Networks(Answer, frozen=True):
+    networks: list[StoredNetwork]
+
+
+class Models(Answer, frozen=True):
+    models: list[Model]
+
+
+class Devices(Answer, frozen=True):
+    devices: list[Device]
+
+
+def decode_bytes(text: Bytes) -> bytes:
+    """The bytes of a field. Raises `Malformed`."""
+    try:
+        return base64url.decode(text)
+    except Malformed as error:
+        raise Malformed("The server's answer holds broken base64url.") from error

@@ -1,0 +1,94 @@
+"""What a client keeps between two commands: which server, which token, which key."""
+
+import os
+import ssl
+from pathlib import Path
+
+import msgspec
+
+from admittance.client.dpop import DpopKey
+from admittance.client.private_files import read_private, write_private
+from admittance.errors import AuthenticationFailed, ConfigurationError, NotFound
+
+SESSION_FILE = "session.json"
+KEY_FILE = "dpop.key"
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A login. `ca_pem` holds the only CAs that the server is checked against; None for those of the system."""
+
+    v: int = 1
+    origin: str
+    ca_pem: str | None
+    email: str
+    account_id: str
+    access_token: str
+    expires_at: int
+
+    def __repr__(self) -> str:
+        return f"Session(origin={self.origin!r}, email={self.email!r}, expires_at={self.expires_at})"
+
+    def trust(self) -> ssl.SSLContext:
+        """The TLS context for connections to this server. Raises `ConfigurationError`."""
+        return trust_context(self.ca_pem)
+
+
+class SessionStore:
+    """A profile: one folder with the session and the key, both of mode 0600."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def load(self) -> Session:
+        """The session.
+
+        Raises:
+            AuthenticationFailed: nobody is logged in.
+            ConfigurationError: the file is damaged, or others can open it.
+        """
+        path = self.directory / SESSION_FILE
+        try:
+            return msgspec.json.decode(read_private(path), type=Session)
+        except NotFound:
+            raise AuthenticationFailed("You are not logged in. Run: admit account login") from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ConfigurationError(f"{path} is damaged. Delete it and log in again.") from None
+
+    def save(self, session: Session) -> None:
+        """Keep a session in place of the one before. Raises `ConfigurationError`."""
+        write_private(self.directory / SESSION_FILE, msgspec.json.encode(session))
+
+    def clear(self) -> None:
+        """Forget session and key."""
+        for name in (SESSION_FILE, KEY_FILE):
+            (self.directory / name).unlink(missing_ok=True)
+
+    def key(self) -> DpopKey:
+        """The profile's key, made at first use. Raises `ConfigurationError`."""
+        path = self.directory / KEY_FILE
+        try:
+            return DpopKey.load(path)
+        except NotFound:
+            key = DpopKey.generate()
+            key.save(path)
+            return key
+
+
+def default_directory() -> Path:
+    """`$XDG_CONFIG_HOME/admittance`, else `~/.config/admittance`."""
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / "admittance"
+
+
+def trust_context(ca_pem: str | None) -> ssl.SSLContext:
+    """TLS 1.2 or newer, checked against these CAs alone, or against the system's for None.
+
+    Raises:
+        ConfigurationError: not certificates in PEM.
+    """
+    try:
+        context = ssl.create_default_context(cadata=ca_pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise ConfigurationError("The CA file holds no certificate in PEM.") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
