@@ -50,6 +50,7 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
         default_quota=config.policy.quota,
         invite_ttl_s=config.policy.invite_ttl_s,
         token_ttl_s=config.policy.token_ttl_s,
+        breach_list=breach_list(config),
     )
     devices = device_services.build(foundation)
 
@@ -63,6 +64,12 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
     first_contact = application(devices.first_contact_routes())
     device = application(devices.device_routes())
     return Server(foundation, listeners(foundation, people, first_contact, device), loops(foundation))
+
+
+def breach_list(config: Config) -> Path | None:
+    """The configured list of passwords to refuse."""
+    name = config.policy.breached_passwords_file
+    return config.path(name) if name else None
 
 
 def application(routes: Sequence[BaseRoute]) -> ASGIApp:
