@@ -200,12 +200,16 @@ class Station:
                     task.add_done_callback(self._connections.discard)
 
     async def _accept(self, stream: int, on_connection: OnConnection) -> None:
-        with contextlib.suppress(AdmittanceError, ConnectionError):
+        try:
             reader, writer, _ = await _connect(self._path, protocol.AcceptStream(self._token, stream))
-            try:
-                await on_connection(reader, writer)
-            finally:
-                writer.close()
+        except (AdmittanceError, ConnectionError):
+            return
+        try:
+            await on_connection(reader, writer)
+        except ConnectionError:
+            writer.transport.abort()
+        finally:
+            writer.close()
 
     async def _end_connections(self) -> None:
         tasks = tuple(self._connections)

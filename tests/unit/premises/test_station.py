@@ -1,4 +1,5 @@
 import asyncio
+import socket
 import stat
 from pathlib import Path
 
@@ -257,3 +258,32 @@ async def test_socket_is_private_and_taken_once(socket_path: Path) -> None:
     assert stat.S_IMODE(socket_path.stat().st_mode) == 0o600
     with pytest.raises(Conflict):
         await PremisesServer(config.parse("networks=[]")).start(socket_path)
+
+
+async def test_socket_that_a_dead_process_left_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "premises.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    server = PremisesServer(config.parse("networks=[]"))
+    await server.start(path)
+    await (await Station.attach(path, "device")).close()
+    await server.close()
+    assert not path.exists()
+
+
+async def test_stream_that_the_device_does_not_take_is_given_up(
+    socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("admittance.premises.server.CONNECT_TIMEOUT_S", 0.05)
+    reader, writer = await asyncio.open_unix_connection(socket_path)
+    writer.write(protocol.frame(protocol.Attach("deaf", False)))
+    writer.write(protocol.frame(protocol.OpenAccessPoint(1, "PROV_A1B2C3", "twelve chars")))
+    for _ in range(2):
+        assert await protocol.read_frame(reader)
+    phone = await Station.attach(socket_path, "phone", cellular=True)
+    await phone.join("PROV_A1B2C3", "twelve chars")
+    with pytest.raises(Unreachable):
+        await phone.open_connection("192.168.4.1", 80)
+    await phone.close()
+    writer.close()
+    await writer.wait_closed()
