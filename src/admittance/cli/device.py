@@ -46,6 +46,9 @@ def device() -> None:
 )
 @click.option("--rotation-s", type=click.FloatRange(min=1), default=60, show_default=True, help="A code's time.")
 @click.option(
+    "--grace-s", type=click.FloatRange(min=0), default=90, show_default=True, help="How long it is good afterwards."
+)
+@click.option(
     "--open-s",
     type=click.FloatRange(min=1),
     default=300,
@@ -77,6 +80,7 @@ def run(
     premises: Path,
     display: str,
     rotation_s: float,
+    grace_s: float,
     open_s: float,
     linger_s: float,
     poll_s: float,
@@ -92,7 +96,7 @@ def run(
     made = load_birth(birth)
     screen = _display(display)
     settings = Settings(
-        times=Times(rotation_s=rotation_s, open_s=open_s, linger_s=linger_s),
+        times=Times(rotation_s=rotation_s, grace_s=grace_s, open_s=open_s, linger_s=linger_s),
         qr_form="url" if qr_form == "url" else "stock",
         poll_s=poll_s,
     )

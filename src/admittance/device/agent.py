@@ -95,12 +95,11 @@ class Agent:
         return self._life
 
 
-async def run(*, birth: Path, state: Path, radio: Radio, display: Display, log: Log, settings: Settings) -> None:
-    """Run the device of the folder `birth`, with its memory in `state`, until cancelled.
+async def run(made: Made, *, state: Path, radio: Radio, display: Display, log: Log, settings: Settings) -> None:
+    """Run a device with its memory in the folder `state` until cancelled.
 
-    Raises `ConfigurationError` if a folder does not hold what it must, `OSError` if the disk fails.
+    Raises `ConfigurationError` if the folder is another agent's or damaged, `OSError` if the disk fails.
     """
-    made = load_birth(birth)
     lock = FolderLock(state)
     try:
         memory = recall(StateFile(state), lambda: make_keys(made.birth.seal))

@@ -47,10 +47,11 @@ QrForm = Literal["stock", "url"]
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds: how long a code is shown, how long the access point stays open after a physical act, and how long
-    after the end of a provisioning, so that the phone can read how it ended."""
+    """Seconds: how long a code is shown and good afterwards, how long the access point stays open after a physical
+    act, and how long after the end of a provisioning, so that the phone can read how it ended."""
 
     rotation_s: float = 60.0
+    grace_s: float = 90.0
     open_s: float = 300.0
     linger_s: float = 30.0
 
@@ -98,7 +99,9 @@ class Onboarding:
         self._random = random
         self._times = times
         self._qr_form = qr_form
-        self._rotating = RotatingCodes(rotation_s=times.rotation_s) if birth.presence == "display" else None
+        self._rotating = (
+            RotatingCodes(rotation_s=times.rotation_s, grace_s=times.grace_s) if birth.presence == "display" else None
+        )
         self._codes = CodeBook(rotating=self._rotating)
         self._machine = ProvisioningDevice(
             codes=self._codes,
