@@ -101,12 +101,12 @@ class ManifestImport:
         records: dict[str, DeviceRecord] = {}
         for number, entry in entries:
             try:
-                if entry.device_id in known:
-                    _require_same(known[entry.device_id], entry)
-                elif entry.device_id not in records:
+                if entry.device_id not in known:
                     records[entry.device_id] = self._record(entry)
-                    continue
-                summary.known += 1
+                    known[entry.device_id] = (registry_key(entry.identity_spki), entry.model, entry.presence)
+                else:
+                    _require_same(known[entry.device_id], entry)
+                    summary.known += 1
             except (Malformed, Refused) as error:
                 summary.fail(number, str(error))
         async with self._database.transaction() as connection:
