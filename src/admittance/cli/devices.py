@@ -1,0 +1,218 @@
+"""`admit devices`."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote
+
+import click
+
+from admittance.cli.output import config_option, emit, json_option
+from admittance.cli.profile import profile_option, with_client
+from admittance.client.api_types import Device
+from admittance.client.session_store import SessionStore
+from admittance.errors import Malformed
+from admittance.wire.device_id import check_device_id
+from admittance.wire.setup_code import parse_url
+
+if TYPE_CHECKING:
+    from admittance.server.devices.manifest_import import ImportSummary
+
+_COLUMNS = ("device", "model", "state", "certificate until", "last seen")
+
+
+@click.group()
+def devices() -> None:
+    """Import, list, show, revoke and release devices."""
+
+
+@devices.command("import")
+@click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@config_option
+@json_option
+def import_(manifest: Path, config_path: Path | None, as_json: bool) -> None:
+    """Take the devices of a maker's MANIFEST into the registry. Run this on the server's host, as its user.
+
+    Importing again is safe: what is there already stays as it is. Lines that cannot be taken are named, the others
+    are taken, and the exit code is 9.
+
+    \b
+    Examples:
+      admit devices import manifest.jsonl --config admittance.toml
+      admit devices import manifest.jsonl --json
+    """
+    from admittance.server.config import load_config
+    from admittance.server.enrolment.assembly import manifest_import
+    from admittance.server.foundation import open_foundation
+
+    foundation = open_foundation(load_config(config_path))
+
+    async def work(lines: Iterable[bytes]) -> "ImportSummary":
+        try:
+            await foundation.database.migrate()
+            return await manifest_import(foundation).run(lines)
+        finally:
+            await foundation.close()
+
+    with manifest.open("rb") as file, _progress(file, manifest.stat().st_size) as lines:
+        summary = asyncio.run(work(lines))
+    _tell(summary, as_json)
+    if summary.failed:
+        first = summary.errors[0]
+        raise Malformed(f"{manifest}: {summary.failed} lines were not taken, the first is line {first.line}.")
+
+
+@devices.command("list")
+@click.option("--all", "everyones", is_flag=True, help="The devices of all accounts (operators).")
+@profile_option
+@json_option
+def list_(everyones: bool, store: SessionStore, as_json: bool) -> None:
+    """List your devices.
+
+    \b
+    Examples:
+      admit devices list
+      admit devices list --all --json
+    """
+    found = with_client(store, lambda client: client.devices(everyones=everyones))
+    if as_json:
+        emit({"devices": found}, as_json)
+        return
+    rows = [_row(device) for device in found]
+    if not rows:
+        click.echo("You have no devices. Set one up: admit provision")
+        return
+    widths = [max(len(row[column]) for row in [_COLUMNS, *rows]) for column in range(len(_COLUMNS))]
+    for row in [_COLUMNS, *rows]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@devices.command()
+@click.argument("device")
+@profile_option
+@json_option
+def show(device: str, store: SessionStore, as_json: bool) -> None:
+    """Show a DEVICE (its id or setup code), its certificate, and why it got it.
+
+    \b
+    Example:
+      admit devices show ADJBSWY3DPEHPK3PXPJBSW
+    """
+    path = "/api/devices/" + quote(_device_id(device), safe="")
+    found = with_client(store, lambda client: client.request("GET", path))
+    emit(found if as_json else _explained(found), as_json)
+
+
+@devices.command()
+@click.argument("device")
+@click.option("--reason", required=True, help="One line; the audit log and the owner's mail tell it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@profile_option
+@json_option
+def revoke(device: str, reason: str, yes: bool, store: SessionStore, as_json: bool) -> None:
+    """End a DEVICE's access for good: certificate, tickets and pending activations. Nobody can claim it afterwards.
+
+    \b
+    Example:
+      admit devices revoke ADJBSWY3DPEHPK3PXPJBSW --reason "lost on a train"
+    """
+    device_id = _device_id(device)
+    if not yes:
+        click.confirm(f"Revoke {device_id}? This can't be undone.", abort=True, err=True)
+    done = with_client(store, lambda client: client.revoke(device_id, reason))
+    emit(done if as_json else f"{device_id} is revoked. Its certificate is refused from now on.", as_json)
+
+
+@devices.command()
+@click.argument("device")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@profile_option
+@json_option
+def release(device: str, yes: bool, store: SessionStore, as_json: bool) -> None:
+    """Give a DEVICE away: its access ends, and whoever stands before it next can claim it.
+
+    \b
+    Example:
+      admit devices release ADJBSWY3DPEHPK3PXPJBSW --yes
+    """
+    device_id = _device_id(device)
+    if not yes:
+        click.confirm(f"Release {device_id}? It is not yours afterwards.", abort=True, err=True)
+    done = with_client(store, lambda client: client.release(device_id))
+    emit(done if as_json else f"{device_id} is released. The next person at the device can claim it.", as_json)
+
+
+@contextmanager
+def _progress(file: BinaryIO, size: int) -> Iterator[Iterable[bytes]]:
+    """The lines of `file`, with a progress bar while somebody looks on."""
+    if not sys.stderr.isatty():
+        yield file
+        return
+    with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
+        yield _counted(file, bar.update)
+
+
+def _counted(file: BinaryIO, advance: Callable[[int], None]) -> Iterator[bytes]:
+    for line in file:
+        yield line
+        advance(len(line))
+
+
+def _device_id(text: str) -> str:
+    """A device id, or the one in a setup code's URL. Raises `Malformed`."""
+    return parse_url(text).device_id if "/" in text else check_device_id(text.strip().upper())
+
+
+def _tell(summary: "ImportSummary", as_json: bool) -> None:
+    errors = [{"line": error.line, "reason": error.reason} for error in summary.errors]
+    if as_json:
+        counts = {"lines": summary.lines, "added": summary.added, "known": summary.known, "failed": summary.failed}
+        emit({**counts, "errors": errors}, as_json)
+        return
+    for error in summary.errors:
+        click.echo(f"line {error.line}: {error.reason}", err=True)
+    if summary.failed > len(summary.errors):
+        click.echo(f"and {summary.failed - len(summary.errors)} more", err=True)
+    click.echo(f"{summary.added} devices added, {summary.known} known already, {summary.failed} lines not taken.")
+
+
+def _row(device: Device) -> tuple[str, ...]:
+    until = None if device.certificate is None else device.certificate.not_after_at
+    return (device.device_id, device.display_name, device.state, _time(until), _time(device.last_seen_at))
+
+
+def _explained(found: dict[str, Any]) -> dict[str, str]:
+    certificate, enrolment = found.get("certificate"), found.get("enrolment")
+    shown = {
+        "device": f"{found['device_id']} ({found['display_name']}, model {found['model']})",
+        "state": str(found["state"]),
+        "assurance": str(found["assurance"]),
+        "owner number": str(found["epoch"]),
+        "activated": _time(found["activated_at"]),
+        "last seen": _time(found["last_seen_at"]),
+        "certificate": "none that is valid",
+    }
+    if certificate is not None:
+        shown["certificate"] = f"{certificate['serial']} until {_time(certificate['not_after_at'])}"
+    if enrolment is not None:
+        shown["enrolled"] = f"{_time(enrolment['issued_at'])} from {enrolment['source']}"
+        shown["decision"] = (
+            f"{_WHY.get(enrolment['by'], enrolment['by'])}; identity {enrolment['assurance']}, "
+            f"owner number {enrolment['epoch']}, account {enrolment['account']}"
+        )
+    return shown
+
+
+_WHY = {
+    "ticket": "issued for the ticket of an activation",
+    "renewal": "renewed, signed by the identity key",
+    "enrolled_again": "enrolled again after its certificate had expired, signed by the identity key",
+}
+
+
+def _time(at: int | None) -> str:
+    return "-" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
