@@ -86,9 +86,13 @@ def trust_context(ca_pem: str | None) -> ssl.SSLContext:
     Raises:
         ConfigurationError: not certificates in PEM.
     """
-    try:
-        context = ssl.create_default_context(cadata=ca_pem)
-    except (ssl.SSLError, ValueError) as error:
-        raise ConfigurationError("The CA file holds no certificate in PEM.") from error
+    if ca_pem is None:
+        context = ssl.create_default_context()
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context.load_verify_locations(cadata=ca_pem)
+        except (ssl.SSLError, ValueError) as error:
+            raise ConfigurationError("The CA file holds no certificate in PEM.") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
