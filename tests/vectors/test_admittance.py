@@ -1,0 +1,144 @@
+"""Our own vectors: made by `generate.py`, checked by our code and, without it, by `independent.py`.
+
+Both must refuse each bad vector with exactly the class that it names.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from admittance.errors import AdmittanceError
+from admittance.protocol.enrolment import read_request, read_reset_report
+from admittance.protocol.provisioning.evidence import read_evidence
+from admittance.protocol.provisioning.network_secret import decrypt_network
+from admittance.protocol.sealing import (
+    ClassicSealKey,
+    Expectation,
+    HybridSealKey,
+    SealKey,
+    SymmetricSealKey,
+    open_sealed,
+)
+from admittance.wire import message
+from tests.vectors import generate, independent
+
+Vector = dict[str, Any]
+FILES: dict[str, Vector] = {path.stem: json.loads(path.read_text()) for path in generate.FOLDER.glob("*.json")}
+
+
+def seal_key(file: Vector, algorithm: str) -> SealKey:
+    key = bytes.fromhex(file["seal_keys"][algorithm])
+    if algorithm == "hybrid":
+        return HybridSealKey.from_bytes(key)
+    return ClassicSealKey.from_bytes(key) if algorithm == "classic" else SymmetricSealKey(key)
+
+
+def ours_sealed(file: Vector, vector: Vector) -> None:
+    expected = file["expectation"] | vector["expectation"]
+    opened = open_sealed(
+        bytes.fromhex(vector["sealed"]),
+        root_spki_sha256=bytes.fromhex(file["root_spki_sha256"]),
+        seal_key=seal_key(file, vector["seal_key"]),
+        expectation=Expectation(
+            device_id=expected["device_id"],
+            purposes=frozenset(expected["purposes"]),
+            epoch=expected["epoch"],
+            last_sequence=expected["last_sequence"],
+            device_nonce=bytes.fromhex(expected["device_nonce"]),
+            elapsed_s=expected["elapsed_s"],
+        ),
+    )
+    assert message.encode(opened.configuration).hex() == file["configuration"]
+
+
+def independent_sealed(file: Vector, vector: Vector) -> None:
+    assert independent.open_sealed(file, vector).hex() == file["configuration"]
+
+
+def ours_evidence(file: Vector, vector: Vector) -> None:
+    check = file["check"] | vector["check"]
+    read_evidence(bytes.fromhex(vector["evidence"])).verify(
+        bytes.fromhex(check["identity_spki"]),
+        origin=check["origin"],
+        challenge=bytes.fromhex(check["challenge"]),
+        binding=bytes.fromhex(check["binding"]),
+    )
+
+
+def ours_network(file: Vector, vector: Vector) -> None:
+    check = file["check"] | vector["check"]
+    decrypt_network(
+        bytes.fromhex(check["app_key"]),
+        bytes.fromhex(check["salt"]),
+        check["device_id"],
+        bytes.fromhex(check["transaction_id"]),
+        check["attempt"],
+        bytes.fromhex(vector["ciphertext"]),
+    )
+
+
+def ours_enrolment(file: Vector, vector: Vector) -> None:
+    check = file["check"]
+    read_request(bytes.fromhex(vector["request"])).verify(
+        bytes.fromhex(check["identity_spki"]), bytes.fromhex(check["nonce"])
+    )
+
+
+def ours_reset(file: Vector, vector: Vector) -> None:
+    check = file["check"]
+    read_reset_report(bytes.fromhex(vector["report"])).verify(
+        bytes.fromhex(check["identity_spki"]), bytes.fromhex(check["nonce"])
+    )
+
+
+CHECKS: dict[str, tuple[Callable[[Vector, Vector], None], Callable[[Vector, Vector], None]]] = {
+    "sealed": (ours_sealed, independent_sealed),
+    "evidence": (ours_evidence, independent.verify_evidence),
+    "network": (ours_network, independent.decrypt_network),
+    "enrolment": (ours_enrolment, independent.verify_enrolment),
+    "reset": (ours_reset, independent.verify_reset),
+}
+CASES = [
+    pytest.param(name, vector, id=f"{name}: {vector['name']}")
+    for name, file in sorted(FILES.items())
+    for vector in file["vectors"]
+]
+
+
+@pytest.mark.parametrize(("name", "vector"), CASES)
+def test_our_code_agrees(name: str, vector: Vector) -> None:
+    try:
+        CHECKS[name][0](FILES[name], vector)
+    except AdmittanceError as error:
+        outcome = type(error).__name__
+    else:
+        outcome = "ok"
+    assert outcome == vector["expected"]
+
+
+@pytest.mark.parametrize(("name", "vector"), CASES)
+def test_the_independent_verifier_agrees(name: str, vector: Vector) -> None:
+    try:
+        CHECKS[name][1](FILES[name], vector)
+    except independent.Refused as error:
+        outcome = str(error)
+    else:
+        outcome = "ok"
+    assert outcome == vector["expected"]
+
+
+def test_every_file_is_checked() -> None:
+    assert FILES.keys() == CHECKS.keys()
+
+
+def test_the_independent_verifier_is_independent() -> None:
+    text = Path(independent.__file__).read_text()
+    assert "import admittance" not in text
+    assert "from admittance" not in text
+
+
+def test_the_generator_makes_the_same_bytes() -> None:
+    assert generate.files() == {path.name: path.read_text() for path in generate.FOLDER.glob("*.json")}
