@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from admittance.server import problems
 from admittance.server.accounts import routes as account_routes
 from admittance.server.accounts import service as account_service
+from admittance.server.background import repeat
 from admittance.server.clock import Clock, system_clock
 from admittance.server.config import Config
 from admittance.server.enrolment import assembly as device_services
@@ -23,6 +24,7 @@ from admittance.server.keys.file import replace_file
 from admittance.server.listeners import Listener
 from admittance.server.mail.sender import OutboxSender
 from admittance.server.mail.transports import transport_for
+from admittance.server.purge import Purge
 from admittance.server.server import Loop, Secured, Server
 from admittance.server.tls import Certificate, GivenCertificate, OwnCertificate, device_context, server_context
 from admittance.wire import base64url
@@ -30,6 +32,7 @@ from admittance.wire import base64url
 BUNDLE_FILE = "maker-bundle.json"
 PEOPLE_CA_FILE = "people-ca.pem"
 TLS_FOLDER = "tls"
+PURGE_EVERY_S = 600.0
 
 
 def build(config: Config, *, clock: Clock = system_clock) -> Server:
@@ -118,6 +121,8 @@ def device_certificate(foundation: Foundation) -> Certificate:
 def loops(foundation: Foundation) -> tuple[Loop, ...]:
     """Work that goes on until the server stops."""
     config = foundation.config
+    purge = Purge(database=foundation.database, clock=foundation.clock)
+    always: tuple[Loop, ...] = (lambda: repeat("purge", PURGE_EVERY_S, purge.run),)
     transport = transport_for(
         config.mail.smtp,
         sender=config.mail.sender,
@@ -125,8 +130,8 @@ def loops(foundation: Foundation) -> tuple[Loop, ...]:
         password_file=config.path(config.mail.password_file) if config.mail.password_file else None,
     )
     if transport is None:
-        return ()
-    return (OutboxSender(database=foundation.database, clock=foundation.clock, transport=transport).run,)
+        return always
+    return (*always, OutboxSender(database=foundation.database, clock=foundation.clock, transport=transport).run)
 
 
 def discovery_routes(foundation: Foundation) -> list[BaseRoute]:

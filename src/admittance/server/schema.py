@@ -1,12 +1,11 @@
 """Every table of the server: importing this module fills `metadata`."""
 
-from importlib import import_module
-from importlib.util import find_spec
-
+from admittance.server.accounts import store as accounts
+from admittance.server.activation import store as activation
+from admittance.server.audit import store as audit
 from admittance.server.database import metadata
+from admittance.server.devices import store as devices
+from admittance.server.enrolment import store as enrolment
+from admittance.server.mail import store as mail
 
-for _package in ("accounts", "activation", "audit", "devices", "enrolment", "mail"):
-    if find_spec(f"admittance.server.{_package}.store"):
-        import_module(f"admittance.server.{_package}.store")
-
-__all__ = ["metadata"]
+__all__ = ["accounts", "activation", "audit", "devices", "enrolment", "mail", "metadata"]

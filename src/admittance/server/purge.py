@@ -1,0 +1,40 @@
+"""Deletes what nothing can rest on any more. Activations, tickets and certificates stay: they are evidence."""
+
+from sqlalchemy import delete
+
+from admittance.server.accounts.store import invites, login_throttles, proofs_seen, tokens
+from admittance.server.activation.store import challenges
+from admittance.server.clock import Clock
+from admittance.server.database import Database
+from admittance.server.enrolment.store import spent_nonces
+from admittance.server.mail.store import outbox
+
+KEEP_INVITES_S = 30 * 86_400
+KEEP_CHALLENGES_S = 3600
+KEEP_MAIL_S = 30 * 86_400
+
+
+class Purge:
+    """Each table in a transaction of its own, so that requests never wait long."""
+
+    def __init__(self, *, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def run(self) -> int:
+        """Returns how many rows went."""
+        now = int(self._clock())
+        statements = (
+            delete(tokens).where(tokens.c.expires_at <= now),
+            delete(proofs_seen).where(proofs_seen.c.expires_at <= now),
+            delete(login_throttles).where(login_throttles.c.forget_at <= now),
+            delete(invites).where(invites.c.expires_at <= now - KEEP_INVITES_S),
+            delete(challenges).where(challenges.c.expires_at <= now - KEEP_CHALLENGES_S),
+            delete(spent_nonces).where(spent_nonces.c.expires_at <= now),
+            delete(outbox).where(outbox.c.state != "waiting", outbox.c.created_at <= now - KEEP_MAIL_S),
+        )
+        gone = 0
+        for statement in statements:
+            async with self._database.transaction() as connection:
+                gone += (await connection.execute(statement)).rowcount
+        return gone
