@@ -44,7 +44,7 @@ def decode(data: bytes, kind: type[MessageT], max_bytes: int = 16384) -> Message
 def _without_values(error: msgspec.ValidationError) -> str:
     """A validation message with what the peer sent left out; only types and paths remain."""
     text = str(error)
-    if text.startswith("Invalid value"):
+    if text.startswith("Invalid"):
         return "a field has a value that is not allowed"
     if text.startswith("Object contains unknown field"):
         return "a map has a field that is not known"
