@@ -23,6 +23,15 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+async def empty_postgres(postgres_url: str) -> AsyncIterator[str]:
+    """The URL of a PostgreSQL database without a schema, the test's own."""
+    name = f"empty_{secrets.token_hex(6)}"
+    await _administer(postgres_url, f"CREATE DATABASE {name}")
+    yield _with_name(postgres_url, name)
+    await _administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres_url: str) -> str:
     """The name of a migrated database that others are copied from."""

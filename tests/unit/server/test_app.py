@@ -140,9 +140,9 @@ def test_server_refuses_a_key_that_others_can_read(tmp_path: Path) -> None:
         build(config)
 
 
-async def test_server_runs_on_postgresql_by_one_line(tmp_path: Path, postgres_url: str) -> None:
+async def test_server_runs_on_postgresql_by_one_line(tmp_path: Path, empty_postgres: str) -> None:
     config = configuration(tmp_path)
-    database = msgspec.structs.replace(config.database, url=postgres_url)
+    database = msgspec.structs.replace(config.database, url=empty_postgres)
     config = msgspec.structs.replace(config, database=database)
     async with running(config) as server:
         context = trust(server.foundation.keystore.people_ca.certificate_pem)
