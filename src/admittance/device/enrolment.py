@@ -85,26 +85,20 @@ class Enrolment:
             return
         self._keep(pending, enrolled, spki_of(key.public_key()))
 
-    async def announce_reset(self, registrar: Registrar) -> None:
-        """Tell the server of the reset that is about to happen. Raises what `enrol` raises."""
-        await self._report(registrar, self._memory.record.resets + 1)
-
     async def report_reset(self, registrar: Registrar) -> None:
         """Tell the server of the latest reset. Raises what `enrol` raises."""
-        await self._report(registrar, self._memory.record.resets)
-        self._memory.change(reset_unreported=False)
-
-    async def _report(self, registrar: Registrar, resets: int) -> None:
+        record = self._memory.record
         device_id = self._made.birth.device_id
         report = build_reset_report(
             self._made.identity,
             nonce=await registrar.nonce(device_id),
             device_id=device_id,
-            epoch=self._memory.record.epoch,
-            resets=resets,
+            epoch=record.epoch,
+            resets=record.resets,
         )
         await registrar.report_reset(report)
-        self._log("reset_reported", resets=resets)
+        self._memory.change(reset_unreported=False)
+        self._log("reset_reported", resets=record.resets)
 
     def _pending(self) -> PendingEnrolment:
         record = self._memory.record
