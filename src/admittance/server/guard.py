@@ -6,6 +6,7 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from admittance.server.early_answer import EarlyAnswer
 from admittance.server.problems import internal_error
 
 PEOPLE_HEADERS = {
@@ -29,7 +30,7 @@ class Guard:
     """
 
     def __init__(self, application: ASGIApp, listener: str, headers: dict[str, str] | None = None) -> None:
-        self._application = application
+        self._application = EarlyAnswer(application)
         self._listener = listener
         self._headers = headers or {}
 
