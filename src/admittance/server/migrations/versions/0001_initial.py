@@ -1,14 +1,218 @@
 """The first schema."""
 
+import sqlalchemy as sa
 from alembic import op
 
 from admittance.server.audit.triggers import create_triggers
-from admittance.server.schema import metadata
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    metadata.create_all(op.get_bind())
+    op.create_table(
+        "accounts",
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("display_name", sa.Text(), nullable=False),
+        sa.Column("operator", sa.Boolean(), nullable=False),
+        sa.Column("quota", sa.Integer(), nullable=True),
+        sa.Column("password_hash", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_accounts")),
+        sa.UniqueConstraint("email", name=op.f("uq_accounts_email")),
+    )
+    op.create_table(
+        "audit",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("event", sa.Text(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("details", sa.Text(), nullable=False),
+        sa.Column("mac", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_audit")),
+    )
+    op.create_table(
+        "challenges",
+        sa.Column("challenge", sa.LargeBinary(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("jkt", sa.Text(), nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("device_id", sa.Text(), nullable=True),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("challenge", name=op.f("pk_challenges")),
+    )
+    op.create_index(op.f("ix_challenges_expires_at"), "challenges", ["expires_at"], unique=False)
+    op.create_table(
+        "devices",
+        sa.Column("registry_key", sa.LargeBinary(), nullable=False),
+        sa.Column("device_id", sa.Text(), nullable=False),
+        sa.Column("identity_spki", sa.LargeBinary(), nullable=False),
+        sa.Column("identity_certificate", sa.LargeBinary(), nullable=True),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("presence", sa.Text(), nullable=False),
+        sa.Column("assurance", sa.Text(), nullable=False),
+        sa.Column("secrets", sa.LargeBinary(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=True),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("last_sequence", sa.BigInteger(), nullable=False),
+        sa.Column("resets", sa.BigInteger(), nullable=False),
+        sa.Column("needs_ticket", sa.Boolean(), nullable=False),
+        sa.Column("pending_until", sa.BigInteger(), nullable=True),
+        sa.Column("activated_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_seen_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("registry_key", name=op.f("pk_devices")),
+        sa.UniqueConstraint("device_id", name=op.f("uq_devices_device_id")),
+    )
+    op.create_index(op.f("ix_devices_account_id"), "devices", ["account_id"], unique=False)
+    op.create_table(
+        "invites",
+        sa.Column("secret_mac", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("operator", sa.Boolean(), nullable=False),
+        sa.Column("quota", sa.Integer(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=True),
+        sa.Column("accepted_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("secret_mac", name=op.f("pk_invites")),
+    )
+    op.create_table(
+        "login_throttles",
+        sa.Column("bucket", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("not_before_at", sa.BigInteger(), nullable=False),
+        sa.Column("forget_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", name=op.f("pk_login_throttles")),
+    )
+    op.create_index("ix_login_throttles_forget_at", "login_throttles", ["forget_at"], unique=False)
+    op.create_table(
+        "mail_outbox",
+        sa.Column("mail_id", sa.Text(), nullable=False),
+        sa.Column("recipient", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("next_attempt_at", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("last_error", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("mail_id", name=op.f("pk_mail_outbox")),
+    )
+    op.create_index("ix_mail_outbox_state_next_attempt_at", "mail_outbox", ["state", "next_attempt_at"], unique=False)
+    op.create_table(
+        "proofs_seen",
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_proofs_seen")),
+    )
+    op.create_index("ix_proofs_seen_expires_at", "proofs_seen", ["expires_at"], unique=False)
+    op.create_table(
+        "revocation_list",
+        sa.Column("issuer", sa.LargeBinary(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("is_stale", sa.Boolean(), nullable=False),
+        sa.Column("next_update", sa.BigInteger(), nullable=False),
+        sa.Column("der", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("issuer", name=op.f("pk_revocation_list")),
+    )
+    op.create_table(
+        "spent_nonces",
+        sa.Column("nonce", sa.LargeBinary(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("nonce", name=op.f("pk_spent_nonces")),
+    )
+    op.create_index(op.f("ix_spent_nonces_expires_at"), "spent_nonces", ["expires_at"], unique=False)
+    op.create_table(
+        "activations",
+        sa.Column("challenge", sa.LargeBinary(), nullable=False),
+        sa.Column("request_mac", sa.LargeBinary(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("registry_key", sa.LargeBinary(), nullable=False),
+        sa.Column("device_id", sa.Text(), nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("evidence", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("cancelled_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["registry_key"], ["devices.registry_key"], name=op.f("fk_activations_registry_key"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("challenge", name=op.f("pk_activations")),
+    )
+    op.create_index(op.f("ix_activations_registry_key"), "activations", ["registry_key"], unique=False)
+    op.create_table(
+        "certificates",
+        sa.Column("serial", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
+        sa.Column("registry_key", sa.LargeBinary(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("spki_sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("ticket_mac", sa.LargeBinary(), nullable=True),
+        sa.Column("certificate", sa.LargeBinary(), nullable=False),
+        sa.Column("request", sa.LargeBinary(), nullable=False),
+        sa.Column("decision", sa.Text(), nullable=False),
+        sa.Column("issued_at", sa.BigInteger(), nullable=False),
+        sa.Column("not_after", sa.BigInteger(), nullable=False),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("revocation_reason", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["registry_key"], ["devices.registry_key"], name=op.f("fk_certificates_registry_key"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("serial", name=op.f("pk_certificates")),
+        sa.UniqueConstraint("fingerprint", name=op.f("uq_certificates_fingerprint")),
+    )
+    op.create_index(
+        op.f("ix_certificates_registry_key_issued_at"), "certificates", ["registry_key", "issued_at"], unique=False
+    )
+    op.create_index(op.f("ix_certificates_revoked_at"), "certificates", ["revoked_at"], unique=False)
+    op.create_index(op.f("ix_certificates_spki_sha256"), "certificates", ["spki_sha256"], unique=False)
+    op.create_table(
+        "premises_networks",
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.account_id"], name=op.f("fk_premises_networks_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", "name", name=op.f("pk_premises_networks")),
+    )
+    op.create_table(
+        "tickets",
+        sa.Column("ticket_mac", sa.LargeBinary(), nullable=False),
+        sa.Column("registry_key", sa.LargeBinary(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.Column("used_spki_sha256", sa.LargeBinary(), nullable=True),
+        sa.Column("cancelled_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["registry_key"], ["devices.registry_key"], name=op.f("fk_tickets_registry_key"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("ticket_mac", name=op.f("pk_tickets")),
+    )
+    op.create_index(op.f("ix_tickets_registry_key"), "tickets", ["registry_key"], unique=False)
+    op.create_table(
+        "tokens",
+        sa.Column("token_mac", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("jkt", sa.Text(), nullable=False),
+        sa.Column("issued_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.account_id"], name=op.f("fk_tokens_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("token_mac", name=op.f("pk_tokens")),
+    )
+    op.create_index("ix_tokens_account_id", "tokens", ["account_id"], unique=False)
+    op.create_index("ix_tokens_expires_at", "tokens", ["expires_at"], unique=False)
     create_triggers(op.get_bind())
