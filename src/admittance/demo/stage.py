@@ -64,6 +64,10 @@ class Stage:
         return self.folder / "server"
 
     @property
+    def factory(self) -> Path:
+        return self.folder / "factory"
+
+    @property
     def premises_socket(self) -> Path:
         return self.folder / "premises.sock"
 
@@ -126,6 +130,11 @@ hosts = [{hosts}]
         program = await self.programs.start("server", [*ADMIT, "serve", "--config", self.config, "--json"])
         await program.ready(self._healthy)
         return program
+
+    async def init_maker(self) -> None:
+        """Make a maker for this server."""
+        bundle = self.data / "maker-bundle.json"
+        await self.admit("maker", "maker", "init", self.factory, "--name", "ACME", "--bundle", bundle)
 
     async def receive_mail(self) -> Program:
         """Start a mail server that puts mails into a Maildir."""

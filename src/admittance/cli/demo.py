@@ -1,0 +1,42 @@
+"""`admit demo`: see the product work."""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from admittance.cli.exits import UNEXPECTED
+from admittance.cli.output import json_option
+from admittance.demo.scenarios import play_onboarding
+
+
+@click.command()
+@click.argument("scenario", type=click.Choice(["onboarding"]), default="onboarding")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Work in this new folder and keep it, with the logs of all programs.",
+)
+@json_option
+def demo(scenario: str, keep: Path | None, as_json: bool) -> None:
+    """See the product work, step by step, with real programs on this machine.
+
+    A server, a mail server, a maker, simulated premises, two devices and a phone run as processes of their own.
+    Nothing is left behind. The exit code is 0 only if every step held.
+
+    \b
+    Examples:
+      admit demo
+      admit demo onboarding --json
+      admit demo onboarding --keep /tmp/demo
+    """
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="admittance-") as folder:
+            held = asyncio.run(play_onboarding(Path(folder), sys.stdout, as_json))
+    else:
+        keep.mkdir(mode=0o700, parents=True)
+        held = asyncio.run(play_onboarding(keep.resolve(), sys.stdout, as_json))
+    if not held:
+        sys.exit(UNEXPECTED)
