@@ -48,6 +48,7 @@ async def test_the_store_holds_neither_secret_nor_password(services: AccountServ
             stored = repr((await connection.execute(select(table))).all())
             assert made.secret not in stored
             assert PASSWORD not in stored
+        assert EMAIL not in repr((await connection.execute(select(audit))).all())
 
 
 async def test_the_same_acceptance_again_gives_the_same_account(services: AccountServices) -> None:
