@@ -76,7 +76,10 @@ def breach_list(config: Config) -> Path | None:
 
 
 def application(routes: Sequence[BaseRoute]) -> ASGIApp:
-    return Starlette(routes=routes, exception_handlers=problems.handlers())
+    """One listener's routes; what is not exactly one of them is not found."""
+    made = Starlette(routes=routes, exception_handlers=problems.handlers())
+    made.router.redirect_slashes = False
+    return made
 
 
 def listeners(

@@ -5,6 +5,7 @@ Unix seconds, ids are text, keys and digests are bytes.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -30,6 +31,10 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+# PostgreSQL, appendix A: authorization and database name; connections, resources, operator intervention.
+_STATES_TO_MEND = ("28", "3D")
+_STATES_THAT_PASS = ("08", "53", "57P")
 
 _READ_ONLY = "admittance_read_only"
 
@@ -98,9 +103,21 @@ async def _connection_errors() -> AsyncIterator[None]:
     except OSError as error:
         raise Unavailable(f"The database does not answer: {error.strerror or type(error).__name__}.") from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise Unavailable("The connection to the database was lost.") from error
-        raise
+        raise _translated(error) from error
+
+
+def _translated(error: DBAPIError) -> Exception:
+    """What of a driver's error is an operator's or passes by itself; everything else stays as it is."""
+    if error.connection_invalidated:
+        return Unavailable("The connection to the database was lost.")
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    if state.startswith(_STATES_TO_MEND):
+        return ConfigurationError(f"The database does not let us in (SQLSTATE {state}): check [database] url.")
+    if state.startswith(_STATES_THAT_PASS):
+        return Unavailable(f"The database is not available now (SQLSTATE {state}).")
+    if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+        return Unavailable("Another program holds the database.")
+    return error
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -7,8 +7,10 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
+import msgspec
 import structlog
 
 REDACTED = "[redacted]"
@@ -62,7 +64,7 @@ def configure_logs(form: Literal["json", "console"], level: str, stream: TextIO 
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     console = structlog.dev.ConsoleRenderer(colors=False)
-    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer() if form == "json" else console
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(_json) if form == "json" else console
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -92,11 +94,20 @@ def configure_logs(form: Literal["json", "console"], level: str, stream: TextIO 
     )
 
 
+@lru_cache(maxsize=1024)
+def _names_secret(name: str) -> bool:
+    lowered = name.lower().replace("-", "_")
+    return lowered not in _HARMLESS_NAMES and _SECRET_NAME.search(lowered) is not None
+
+
+def _json(event: Any, **_options: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()
+
+
 def _clean(name: str, value: Any) -> Any:
     if isinstance(value, (Secret, bytes, bytearray, memoryview)):
         return REDACTED
-    lowered = name.lower().replace("-", "_")
-    if lowered not in _HARMLESS_NAMES and _SECRET_NAME.search(lowered):
+    if _names_secret(name):
         return REDACTED
     if isinstance(value, str):
         return _TOKEN_IN_TEXT.sub(REDACTED, value)

@@ -1,4 +1,6 @@
 import asyncio
+import sqlite3
+from contextlib import closing
 
 import pytest
 from sqlalchemy import func, insert, select, text
@@ -88,3 +90,37 @@ async def test_unreachable_database_is_unavailable() -> None:
         async with database.transaction():
             pass
     await database.close()
+
+
+async def test_unknown_database_or_user_is_the_operators_to_mend(postgres_url: str) -> None:
+    for url in (postgres_url.replace("/postgres?", "/nothing?"), postgres_url.replace("admittance@", "nobody@")):
+        database = Database(url)
+        with pytest.raises(ConfigurationError, match=r"\[database\] url"):
+            async with database.read():
+                pass
+        await database.close()
+
+
+async def test_lost_connection_is_unavailable(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    with pytest.raises(Unavailable):
+        async with database.transaction() as connection:
+            await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    await database.close()
+
+
+async def test_database_held_by_another_program_is_unavailable(sqlite_database: Database) -> None:
+    assert sqlite_database.path is not None
+    with closing(sqlite3.connect(sqlite_database.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with sqlite_database.read() as connection:
+            await connection.execute(text("PRAGMA busy_timeout=0"))
+        with pytest.raises(Unavailable, match="Another program"):
+            async with sqlite_database.transaction():
+                pass
+
+
+async def test_errors_of_our_own_statements_stay_as_they_are(database: Database) -> None:
+    with pytest.raises(DBAPIError):
+        async with database.read() as connection:
+            await connection.execute(text("SELECT nonsense"))
