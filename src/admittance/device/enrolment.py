@@ -51,10 +51,10 @@ class Enrolment:
         renew_at = self.renew_at()
         return renew_at is not None and self._clock.now() >= renew_at
 
-    def renew_at(self) -> float | None:
+    def renew_at(self) -> int | None:
         """When the certificate is to be renewed (Unix seconds), or None without one."""
         operational = self._memory.record.operational
-        return None if operational is None else _not_before(operational) + operational.renew_after_s
+        return None if operational is None else operational.renew_at
 
     async def enrol(self, registrar: Registrar) -> None:
         """Get a certificate, by the ticket if there is one, else by identity alone.
@@ -113,7 +113,7 @@ class Enrolment:
         if _spki(certificate) != spki:
             raise Malformed("The certificate is for another key than the one this device asked for.")
         self._memory.change(
-            operational=Operational(pending.key, list(enrolled.chain), enrolled.renew_after_s),
+            operational=Operational(pending.key, list(enrolled.chain), enrolled.server_time + enrolled.renew_after_s),
             pending=None,
             ticket=None,
             owned=True,
@@ -142,7 +142,3 @@ def _spki(certificate: x509.Certificate) -> bytes:
     return certificate.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-
-
-def _not_before(operational: Operational) -> float:
-    return _certificate(operational.chain[0]).not_valid_before_utc.timestamp()

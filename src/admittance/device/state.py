@@ -61,11 +61,12 @@ class PendingEnrolment(Message, frozen=True):
 
 
 class Operational(Message, frozen=True):
-    """The operational key (PKCS #8, DER) with its certificate chain (DER, leaf first)."""
+    """The operational key (PKCS #8, DER) with its certificate chain (DER, leaf first); to be renewed at `renew_at`
+    (Unix time)."""
 
     key: bytes
     chain: Annotated[list[bytes], Meta(min_length=1, max_length=4)]
-    renew_after_s: Unsigned
+    renew_at: Unsigned
 
 
 class Record(Message, frozen=True, tag="admittance/device-state/1"):

@@ -241,7 +241,9 @@ class Transaction:
 
     def _hello(self, session: Session, request: bytes, now: float) -> wire.Hello:
         message.decode(request, wire.HelloRequest)
-        current = self._open or self._begin(now)
+        current = self._open
+        if current is None or (current.state == "enrolled" and session.method != "resume"):
+            current = self._begin(now)
         return wire.Hello(
             device_id=self._facts.device_id,
             model=self._facts.model,
@@ -261,7 +263,6 @@ class Transaction:
         if current.challenge not in (None, challenge):
             if session.method == "resume":
                 raise Conflict("This transaction answered another challenge. Show a new code and start again.")
-            self._commands.append(ForgetResume(current.transaction_id))
             current = self._begin(now)
         current.challenge = challenge
         until = current.opened_at + TRANSACTION_S
@@ -384,6 +385,8 @@ class Transaction:
         return wire.Status(current.state, current.cause, current.attempt, max(0, int(left)))
 
     def _begin(self, now: float) -> _Open:
+        if self._open is not None:
+            self._commands.append(ForgetResume(self._open.transaction_id))
         self._open = _Open(
             transaction_id=self._random(ID_BYTES),
             device_nonce=self._random(ID_BYTES),

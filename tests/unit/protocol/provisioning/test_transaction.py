@@ -346,6 +346,27 @@ def test_reprovisioning_keeps_the_owner() -> None:
     assert bench.status().state == "enrolled"
 
 
+def test_a_new_code_after_the_end_begins_another_transaction() -> None:
+    bench = Bench()
+    transaction_id = bench.configured()
+    bench.network(transaction_id, 1)
+    bench.machine.notify(AttemptSucceeded(1))
+    bench.machine.notify(EnrolmentFinished())
+    bench.session = FakeSession(method="resume")
+    assert bench.hello().transaction_id == transaction_id
+    bench.session = FakeSession()
+    assert bench.hello().transaction_id != transaction_id
+    assert bench.commands(ForgetResume) == [ForgetResume(transaction_id)]
+
+
+def test_a_configuration_for_another_origin_is_refused() -> None:
+    bench = Bench()
+    bench.server.origin = "https://elsewhere:8443"
+    evidence, _ = bench.signed()
+    assert refused(bench.config(bench.server.seal(evidence))) == "wrong_origin"
+    assert bench.machine.standing == UNOWNED
+
+
 def test_stock_endpoints_of_an_owned_device_need_a_permit_of_the_open_transaction() -> None:
     assert Bench().machine.permits("prov-config", 0.0)
     bench = Bench(OWNED)
