@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from admittance.errors import ConfigurationError, Unavailable
+from admittance.errors import AdmittanceError, ConfigurationError, Unavailable
 
 DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
@@ -37,6 +37,8 @@ _STATES_TO_MEND = ("28", "3D")
 _STATES_THAT_PASS = ("08", "53", "57P")
 
 _READ_ONLY = "admittance_read_only"
+_SQLITE_READ: dict[str, Any] = {_READ_ONLY: True}
+_POSTGRESQL_READ: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
 class Database:
@@ -60,6 +62,7 @@ class Database:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self.path = Path(parsed.database) if self.is_sqlite and parsed.database else None
         self.engine: AsyncEngine = create_async_engine(parsed, pool_pre_ping=not self.is_sqlite, hide_parameters=True)
+        self._read_options = _SQLITE_READ if self.is_sqlite else _POSTGRESQL_READ
         self._writer = asyncio.Lock() if self.is_sqlite else None
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
@@ -80,7 +83,7 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """One consistent view for reading only. Raises `Unavailable` when the database can't be reached."""
         async with _connection_errors(), self.engine.connect() as connection:
-            await connection.execution_options(**{_READ_ONLY: True})
+            await connection.execution_options(**self._read_options)
             yield connection
 
     async def migrate(self) -> None:
@@ -103,11 +106,14 @@ async def _connection_errors() -> AsyncIterator[None]:
     except OSError as error:
         raise Unavailable(f"The database does not answer: {error.strerror or type(error).__name__}.") from error
     except DBAPIError as error:
-        raise _translated(error) from error
+        translated = _translated(error)
+        if translated is None:
+            raise
+        raise translated from error
 
 
-def _translated(error: DBAPIError) -> Exception:
-    """What of a driver's error is an operator's or passes by itself; everything else stays as it is."""
+def _translated(error: DBAPIError) -> AdmittanceError | None:
+    """A driver's error that an operator can mend or that passes by itself; None for all others."""
     if error.connection_invalidated:
         return Unavailable("The connection to the database was lost.")
     state = str(getattr(error.orig, "sqlstate", None) or "")
@@ -117,7 +123,7 @@ def _translated(error: DBAPIError) -> Exception:
         return Unavailable(f"The database is not available now (SQLSTATE {state}).")
     if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
         return Unavailable("Another program holds the database.")
-    return error
+    return None
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -35,10 +35,10 @@ async def test_transaction_that_raises_leaves_nothing(database: Database) -> Non
     assert await count(database) == 0
 
 
-async def test_read_sees_one_state_while_another_writes(sqlite_database: Database) -> None:
-    async with sqlite_database.read() as reader:
+async def test_read_sees_one_state_while_another_writes(database: Database) -> None:
+    async with database.read() as reader:
         before = (await reader.execute(select(func.count()).select_from(audit))).scalar_one()
-        async with sqlite_database.transaction() as writer:
+        async with database.transaction() as writer:
             await writer.execute(insert(audit).values(number=1, **ROW))
         after = (await reader.execute(select(func.count()).select_from(audit))).scalar_one()
     assert (before, after) == (0, 0)
@@ -124,3 +124,11 @@ async def test_errors_of_our_own_statements_stay_as_they_are(database: Database)
     with pytest.raises(DBAPIError):
         async with database.read() as connection:
             await connection.execute(text("SELECT nonsense"))
+
+
+async def test_reading_can_not_write(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    with pytest.raises(DBAPIError, match="read-only"):
+        async with database.read() as connection:
+            await connection.execute(text("CREATE TABLE nothing (x integer)"))
+    await database.close()
