@@ -34,9 +34,9 @@ def demo(scenario: str, keep: Path | None, as_json: bool) -> None:
     """
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="admittance-") as folder:
-            held = asyncio.run(play_onboarding(Path(folder), sys.stdout, as_json))
+            held = asyncio.run(play_onboarding(Path(folder), sys.stdout, sys.stderr, as_json))
     else:
         keep.mkdir(mode=0o700, parents=True)
-        held = asyncio.run(play_onboarding(keep.resolve(), sys.stdout, as_json))
+        held = asyncio.run(play_onboarding(keep.resolve(), sys.stdout, sys.stderr, as_json))
     if not held:
         sys.exit(UNEXPECTED)

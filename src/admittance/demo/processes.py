@@ -32,6 +32,7 @@ class ProgramFailed(AdmittanceError):
     def __init__(self, message: str, log: str) -> None:
         super().__init__(message)
         self.log = log
+        self.add_note(log)
 
 
 @dataclass(frozen=True)

@@ -14,21 +14,21 @@ from admittance.demo.steps import Story
 from admittance.errors import AdmittanceError
 
 
-async def play_onboarding(folder: Path, out: TextIO, as_json: bool) -> bool:
-    """Play the onboarding of two devices in `folder`. Returns whether every step held."""
+async def play_onboarding(folder: Path, out: TextIO, errors: TextIO, as_json: bool) -> bool:
+    """Play the onboarding of two devices in `folder`. Returns whether every step held.
+
+    Steps are told to `out`. What failed is explained to `errors`, with the last lines of the program that failed.
+    """
     story = Story(out, as_json)
-    devices = 0
     async with Programs(folder / "logs") as programs:
         scenario = Onboarding(Stage(folder, programs), story)
         try:
             await _until_told(scenario.run)
         except ProgramFailed as error:
-            story.say(f"\n{error}\n{error.log}")
+            errors.write(f"{error}\n{error.log}\n")
         except AdmittanceError as error:
-            story.say(f"\n{error}")
-            story.say(_logs(folder / "logs"))
-        devices = scenario.devices
-    story.summary({"scenario": "onboarding", "devices": devices})
+            errors.write(f"{error}\n{_logs(folder / 'logs')}\n")
+    story.summary({"scenario": "onboarding", "devices": scenario.devices})
     return story.ok
 
 

@@ -63,11 +63,6 @@ class Story:
         if not self.as_json:
             segno.make_qr(text).terminal(out=self.out, compact=True, border=2)
 
-    def say(self, text: str) -> None:
-        """Print a text for people; with JSON nothing."""
-        if not self.as_json:
-            self._write(text)
-
     def summary(self, facts: dict[str, Any]) -> None:
         """Tell how the whole went."""
         seconds = round(time.monotonic() - self.started, 3)
