@@ -1,27 +1,15 @@
 """`admit device`: run the agent, press its button, reset it, look at it."""
 
 import asyncio
-import signal
-import sys
-import time
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from admittance.cli.output import emit, json_option
-from admittance.device import agent
 from admittance.device.control import ask
-from admittance.device.display.png import PngDisplay
-from admittance.device.display.port import Display, NoDisplay
-from admittance.device.display.terminal import TerminalDisplay
 from admittance.device.keys import load_birth
-from admittance.device.life import Settings
-from admittance.device.log import LineLog
-from admittance.device.onboarding import Times
-from admittance.device.radio.simulated import SimulatedRadio
-from admittance.errors import ConfigurationError
+from admittance.device.program import Options, become
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 STATE = click.option("--state", type=FOLDER, required=True, help="The device's memory.")
@@ -93,23 +81,24 @@ def run(
     Example:
       admit device run --birth out/ADX7… --state lamp --premises premises.sock --display png:lamp.png
     """
-    made = load_birth(birth)
-    screen = _display(display)
-    settings = Settings(
-        times=Times(rotation_s=rotation_s, grace_s=grace_s, open_s=open_s, linger_s=linger_s),
-        qr_form="url" if qr_form == "url" else "stock",
-        poll_s=poll_s,
+    load_birth(birth)
+    kind, png = _display(display)
+    become(
+        Options(
+            birth=str(birth),
+            state=str(state),
+            premises=str(premises),
+            display=kind,
+            png=png,
+            rotation_s=rotation_s,
+            grace_s=grace_s,
+            open_s=open_s,
+            linger_s=linger_s,
+            poll_s=poll_s,
+            qr_form="url" if qr_form == "url" else "stock",
+            json_logs=as_json,
+        )
     )
-    log = LineLog(sys.stderr, time.monotonic, as_json=as_json)
-
-    async def main() -> None:
-        radio = await SimulatedRadio.attach(premises, made.birth.device_id)
-        try:
-            await agent.run(made, state=state, radio=radio, display=screen, log=log, settings=settings)
-        finally:
-            await radio.close()
-
-    asyncio.run(_until_told(main()))
 
 
 @device.command()
@@ -140,26 +129,13 @@ def _ask(state: Path, command: str) -> dict[str, Any]:
     return asyncio.run(ask(state, command))
 
 
-def _display(text: str) -> Display:
+def _display(text: str) -> tuple[Literal["terminal", "png", "none"], str]:
     kind, _, argument = text.partition(":")
     match kind, argument:
         case "terminal", "":
-            return TerminalDisplay(sys.stdout)
+            return "terminal", ""
         case "none", "":
-            return NoDisplay()
+            return "none", ""
         case "png", path if path:
-            return PngDisplay(Path(path))
+            return "png", path
     raise click.BadParameter("Choose terminal, png:FILE or none.", param_hint="--display")
-
-
-async def _until_told(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` until it ends, or until the process is told to."""
-    task = asyncio.ensure_future(work)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    try:
-        await task
-    except asyncio.CancelledError:
-        return
-    except OSError as error:
-        raise ConfigurationError(f"The disk does not take the device's state: {error.strerror}.") from error

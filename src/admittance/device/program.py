@@ -1,0 +1,112 @@
+"""The agent's own process, and how to become it.
+
+A device has little memory, so `become` replaces the process that parsed the command line by one that loads neither
+that parser nor any docstring. msgspec takes what it needs from typing when typing_extensions is absent, as on a
+device that installs nothing else; keeping it out saves 5 MB more.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Final, Literal, NoReturn
+
+import msgspec
+
+from admittance.device import agent
+from admittance.device.display.png import PngDisplay
+from admittance.device.display.port import Display, NoDisplay
+from admittance.device.display.terminal import TerminalDisplay
+from admittance.device.keys import load_birth
+from admittance.device.life import Settings
+from admittance.device.log import LineLog
+from admittance.device.onboarding import QrForm, Times
+from admittance.device.radio.simulated import SimulatedRadio
+from admittance.errors import AdmittanceError, ConfigurationError, Unavailable
+
+EXIT_CODES: Final[dict[type[AdmittanceError], int]] = {ConfigurationError: 6, Unavailable: 7}
+UNEXPECTED: Final = 1
+
+_PROGRAM: Final = (
+    "import sys; sys.modules['typing_extensions'] = None; "
+    "from admittance.device.program import main; main(sys.argv[1])"
+)
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the agent is run with. `png` is the file that a "png" display replaces."""
+
+    birth: str
+    state: str
+    premises: str
+    display: Literal["terminal", "png", "none"]
+    png: str
+    rotation_s: float
+    grace_s: float
+    open_s: float
+    linger_s: float
+    poll_s: float
+    qr_form: QrForm
+    json_logs: bool
+
+
+def become(options: Options) -> NoReturn:
+    """Replace this process by the agent's, which keeps its number."""
+    encoded = msgspec.json.encode(options).decode()
+    os.execv(sys.executable, [sys.executable, "-OO", "-c", _PROGRAM, encoded])
+
+
+def main(encoded: str) -> None:
+    """Run the agent until it is told to end. Exits 6 for what an operator must mend, 7 for absent premises."""
+    options = msgspec.json.decode(encoded, type=Options)
+    log = LineLog(sys.stderr, time.monotonic, as_json=options.json_logs)
+    try:
+        asyncio.run(_until_told(_run(options, log)))
+    except AdmittanceError as error:
+        log("failed", cause=error.code, detail=str(error))
+        sys.exit(EXIT_CODES.get(type(error), UNEXPECTED))
+    except OSError as error:
+        log("failed", cause="disk", detail=f"The disk does not take the device's state: {error.strerror}.")
+        sys.exit(UNEXPECTED)
+
+
+async def _run(options: Options, log: LineLog) -> None:
+    made = load_birth(Path(options.birth))
+    radio = await SimulatedRadio.attach(options.premises, made.birth.device_id)
+    times = Times(
+        rotation_s=options.rotation_s,
+        grace_s=options.grace_s,
+        open_s=options.open_s,
+        linger_s=options.linger_s,
+    )
+    settings = Settings(times=times, qr_form=options.qr_form, poll_s=options.poll_s)
+    try:
+        await agent.run(
+            made,
+            state=Path(options.state),
+            radio=radio,
+            display=_display(options),
+            log=log,
+            settings=settings,
+        )
+    finally:
+        await radio.close()
+
+
+async def _until_told(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        return
+
+
+def _display(options: Options) -> Display:
+    if options.display == "png":
+        return PngDisplay(Path(options.png))
+    return TerminalDisplay(sys.stdout) if options.display == "terminal" else NoDisplay()
