@@ -1,0 +1,32 @@
+"""A household with real processes: server, premises, devices and phones, the last two without the host's network."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from admittance.demo.household import Household
+from admittance.demo.processes import Programs
+from admittance.demo.stage import Stage, device_model
+
+LAMPS = ("lamp-a", "lamp-b", "lamp-c", "lamp-d")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def home(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Household]:
+    """An owner with a phone that is logged in, at a server that takes certified lamps; the premises are open."""
+    folder: Path = tmp_path_factory.mktemp("home")
+    async with Programs(folder / "logs") as programs:
+        stage = Stage(folder, programs)
+        stage.write_config()
+        server = await stage.serve()
+        await stage.init_maker()
+        await server.end()
+        models = "".join(device_model(lamp, "display", "certified", ["acme"]) for lamp in LAMPS)
+        stage.write_config(f'[makers.acme]\nca_file = "{stage.factory / "maker-ca.pem"}"\n\n{models}')
+        await stage.serve()
+        await stage.open_premises()
+        household = Household(stage)
+        await household.open_account()
+        yield household
