@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import MetaData, event, make_url, text
+from sqlalchemy import URL, MetaData, event, make_url, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from admittance.errors import AdmittanceError, ConfigurationError, Unavailable
+from admittance.server import sqlite
 
 DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
@@ -61,7 +62,7 @@ class Database:
             )
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self.path = Path(parsed.database) if self.is_sqlite and parsed.database else None
-        self.engine: AsyncEngine = create_async_engine(parsed, pool_pre_ping=not self.is_sqlite, hide_parameters=True)
+        self.engine = _engine(parsed)
         self._read_options = _SQLITE_READ if self.is_sqlite else _POSTGRESQL_READ
         self._writer = asyncio.Lock() if self.is_sqlite else None
         if self.is_sqlite:
@@ -99,6 +100,13 @@ class Database:
         await self.engine.dispose()
 
 
+def _engine(url: URL) -> AsyncEngine:
+    if url.get_backend_name() == "sqlite":
+        inline = url.set(drivername=sqlite.DRIVER)
+        return create_async_engine(inline, connect_args=sqlite.CONNECT_ARGUMENTS, hide_parameters=True)
+    return create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
+
+
 @asynccontextmanager
 async def _connection_errors() -> AsyncIterator[None]:
     try:
@@ -127,14 +135,17 @@ def _translated(error: DBAPIError) -> AdmittanceError | None:
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    driver: Any = connection
-    driver.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "busy_timeout=10000", "synchronous=FULL"):
+    for pragma in (
+        "journal_mode=WAL",
+        "foreign_keys=ON",
+        f"busy_timeout={sqlite.BUSY_TIMEOUT_MS}",
+        "synchronous=FULL",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
     read_only = connection.get_execution_options().get(_READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if read_only else sqlite.BEGIN_WRITE)
