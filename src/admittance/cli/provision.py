@@ -24,6 +24,7 @@ from admittance.client.session_store import SessionStore, default_directory
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 HTTPS_PORT = 443
+BY_HAND_S = 300
 
 
 @click.command()
@@ -105,6 +106,7 @@ async def _provision(
             state=StateFile(profile),
             random=os.urandom,
             server_network=server_network,
+            patience_s=0 if premises is not None else BY_HAND_S,
         )
         if scanned is None:
             return await provisioning.resume(time.time())

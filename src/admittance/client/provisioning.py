@@ -73,7 +73,10 @@ Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Provisioning:
-    """One provisioning. `server_network` names a network that the server stores; None lets the person choose."""
+    """One provisioning. `server_network` names a network that the server stores; None lets the person choose.
+
+    `patience_s` is added to each deadline, for a person who changes networks by hand.
+    """
 
     network: PhoneNetwork
     server: Server
@@ -83,6 +86,7 @@ class Provisioning:
     random: Random
     sleep: Sleep = asyncio.sleep
     server_network: str | None = None
+    patience_s: int = 0
 
     async def run(self, scanned: PossessionQr | SetupCode) -> Provisioned:
         """Set up the device whose code was scanned.
@@ -280,7 +284,7 @@ class Provisioning:
 
     @asynccontextmanager
     async def _step(self, step: StepName, detail: str = "") -> AsyncIterator[None]:
-        deadline_s = DEADLINES_S[step]
+        deadline_s = DEADLINES_S[step] + self.patience_s
         self.person.told(StepStarted(step, deadline_s))
         try:
             async with asyncio.timeout(deadline_s):

@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from admittance.client.provisioning_events import DEADLINES_S
 from admittance.errors import (
     AdmittanceError,
     Expired,
     NetworkFailure,
     NotAllowed,
     NotFound,
+    Unavailable,
     WrongBinding,
     WrongCode,
     WrongDevice,
@@ -274,3 +276,15 @@ async def test_the_state_of_a_running_provisioning_is_for_its_owner_alone(tmp_pa
 def test_values_with_secrets_do_not_show_them() -> None:
     assert CODE.code not in repr(CODE)
     assert ACCESS_POINT.passphrase not in repr(replace(ACCESS_POINT))
+
+
+async def test_a_server_that_hangs_is_given_up_with_a_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path)
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(world.server, "challenge", hang)
+    monkeypatch.setitem(DEADLINES_S, "challenge", 0)
+    with pytest.raises(Unavailable, match="server does not answer"):
+        await world.provisioning().run(qr())
