@@ -21,14 +21,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from PIL import Image
 
+from admittance.device.control import ask
 from admittance.device.keys import Made
 from admittance.premises.station import Observer, Station
 from admittance.protocol.enrolment import read_request, read_reset_report
-from admittance.protocol.provisioning.client import ProvisioningClient, Request, Response, run
+from admittance.protocol.provisioning.client import ProvisioningClient, Request, Response, read_version, run
+from admittance.protocol.provisioning.codes import button_code
 from admittance.protocol.provisioning.evidence import read_evidence
 from admittance.protocol.provisioning.network_secret import Network, encrypt_network
 from admittance.wire import message, possession_qr
 from admittance.wire import provisioning_messages as wire
+from admittance.wire.birth import Presence, Seal
 from admittance.wire.enrolment import DeviceStatus, Enrolled, Nonce, NonceRequest
 from admittance.wire.evidence import Evidence
 from admittance.wire.possession_qr import PossessionQr
@@ -231,6 +234,23 @@ class World:
         await run(phone.client.open(), phone.exchange)
         return phone
 
+    async def press_and_meet(self) -> "Phone":
+        """Press the button, and prove presence by the code that the server computes from the window."""
+        await ask(self.state, "press")
+        birth = self.made.birth
+        self.phone = self.phone or await Station.attach(self.socket, "phone", cellular=True)
+        await self.phone.join(birth.access_point_ssid, birth.access_point_passphrase)
+        seen = Phone(self, self.phone, ProvisioningClient("", "", os.urandom))
+        version = await run(read_version(), seen.exchange)
+        assert version.admit
+        assert birth.presence_key is not None
+        nonce = version.admit.window_nonce
+        assert nonce is not None
+        code = button_code(birth.presence_key, nonce)
+        phone = Phone(self, self.phone, ProvisioningClient(code.code_id, code.code, os.urandom))
+        await run(phone.client.open(), phone.exchange)
+        return phone
+
     async def observer(self) -> Observer:
         return await Observer.attach(self.socket)
 
@@ -307,6 +327,8 @@ async def agent_world(
     *,
     command: tuple[str, ...] = (sys.executable, "-m", "admittance"),
     environment: Mapping[str, str] = os.environ,
+    presence: Presence = "display",
+    seal: Seal = "hybrid",
 ) -> AsyncIterator[World]:
     """A device that nobody owns, before its first power-up."""
     server = Server(directory)
@@ -318,7 +340,9 @@ async def agent_world(
         first_contact_url=origin,
         device_url=f"https://localhost:{device}",
     )
-    server.made = make_birth(directory / "birth", origin=origin, root_spki_sha256=sealing.root_spki_sha256)
+    server.made = make_birth(
+        directory / "birth", origin=origin, root_spki_sha256=sealing.root_spki_sha256, presence=presence, seal=seal
+    )
     hosts = [f"localhost:{first_contact}", f"localhost:{device}"]
     async with premises_server(directory, hosts) as socket:
         world = World(directory, socket, server, sealing, server.made, environment, command)

@@ -7,6 +7,8 @@ import pytest
 
 from admittance.device.control import ask
 from admittance.device.state import StateFile
+from admittance.errors import AdmittanceError
+from admittance.protocol.provisioning.client import run
 from admittance.protocol.provisioning.network_secret import Network
 from tests.agent_world import HOME, World, agent_world
 
@@ -147,6 +149,38 @@ async def test_a_device_that_is_refused_keeps_asking_and_comes_back(world: World
     world.server.refuse = False
     seen = len(agent.events)
     await agent.event("status", seen)
+
+
+async def test_a_stock_app_sets_the_network_of_an_unowned_device_only(world: World) -> None:
+    agent = await world.start()
+    await agent.event("code_shown")
+    phone = await world.meet()
+    seen = await run(phone.client.scan(), phone.exchange)
+    assert [network.ssid for network in seen] == ["Home", "Guest", "Full"]
+    await run(phone.client.set_network("Home", "correct horse"), phone.exchange)
+    await agent.event("network_kept")
+    assert (await run(phone.client.network_status(), phone.exchange)).ssid == "Home"
+    await phone.configure()
+    await phone.send_network(1, HOME)
+    await agent.event("access_point_closed")
+    await ask(world.state, "press")
+    phone = await world.meet()
+    with pytest.raises(AdmittanceError):
+        await run(phone.client.set_network("Guest", ""), phone.exchange)
+    assert (await ask(world.state, "status"))["network"] == "Home"
+
+
+async def test_a_device_without_display_opens_by_its_button(tmp_path: Path) -> None:
+    async with agent_world(tmp_path, presence="button", seal="symmetric") as world:
+        agent = await world.start("--display", "none", "--open-s", "2")
+        await agent.event("access_point_closed")
+        phone = await world.press_and_meet()
+        evidence = await phone.evidence()
+        assert evidence.presence == "button"
+        await phone.configure(seal_key=world.made.birth.seal_key)
+        await phone.send_network(1, HOME)
+        await agent.event("enrolled")
+        assert (await phone.status("enrolled")).cause == ""
 
 
 async def test_no_secret_is_logged(world: World) -> None:
