@@ -15,6 +15,7 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    bindparam,
     delete,
     insert,
     or_,
@@ -73,6 +74,49 @@ tickets = Table(
 )
 
 
+_ADD_CHALLENGE = insert(challenges)
+_CONSUME_CHALLENGE = (
+    update(challenges)
+    .where(
+        challenges.c.challenge == bindparam("offered"),
+        challenges.c.account_id == bindparam("of_account"),
+        challenges.c.jkt == bindparam("of_key"),
+        challenges.c.purpose == bindparam("for_purpose"),
+        or_(challenges.c.device_id.is_(None), challenges.c.device_id == bindparam("for_device")),
+        challenges.c.expires_at > bindparam("now"),
+        challenges.c.used_at.is_(None),
+    )
+    .values(used_at=bindparam("now"))
+)
+_ADD_ACTIVATION = insert(activations)
+_ADD_TICKET = insert(tickets)
+_FIND_TICKET = select(tickets).where(tickets.c.ticket_mac == bindparam("sought"))
+_CONSUME_TICKET = (
+    update(tickets)
+    .where(
+        tickets.c.ticket_mac == bindparam("offered"),
+        tickets.c.used_at.is_(None),
+        tickets.c.cancelled_at.is_(None),
+        tickets.c.expires_at > bindparam("now"),
+    )
+    .values(used_at=bindparam("now"), used_spki_sha256=bindparam("by_key"))
+)
+_CANCEL_TICKETS = (
+    update(tickets)
+    .where(
+        tickets.c.registry_key == bindparam("of_device"),
+        tickets.c.used_at.is_(None),
+        tickets.c.cancelled_at.is_(None),
+    )
+    .values(cancelled_at=bindparam("now"))
+)
+_CANCEL_ACTIVATIONS = (
+    update(activations)
+    .where(activations.c.registry_key == bindparam("of_device"), activations.c.cancelled_at.is_(None))
+    .values(cancelled_at=bindparam("now"))
+)
+
+
 async def add_challenge(
     connection: AsyncConnection,
     challenge: bytes,
@@ -81,16 +125,15 @@ async def add_challenge(
     device_id: str | None,
     expires_at: int,
 ) -> None:
-    await connection.execute(
-        insert(challenges).values(
-            challenge=challenge,
-            account_id=caller.account_id,
-            jkt=caller.jkt,
-            purpose=purpose,
-            device_id=device_id,
-            expires_at=expires_at,
-        )
-    )
+    values = {
+        "challenge": challenge,
+        "account_id": caller.account_id,
+        "jkt": caller.jkt,
+        "purpose": purpose,
+        "device_id": device_id,
+        "expires_at": expires_at,
+    }
+    await connection.execute(_ADD_CHALLENGE, values)
 
 
 async def find_challenge(connection: AsyncConnection, challenge: bytes) -> Row[Any] | None:
@@ -104,21 +147,15 @@ async def consume_challenge(
 
     Of any number of callers at once, one gets true.
     """
-    columns = challenges.c
-    result = await connection.execute(
-        update(challenges)
-        .where(
-            columns.challenge == challenge,
-            columns.account_id == caller.account_id,
-            columns.jkt == caller.jkt,
-            columns.purpose == purpose,
-            or_(columns.device_id.is_(None), columns.device_id == device_id),
-            columns.expires_at > now,
-            columns.used_at.is_(None),
-        )
-        .values(used_at=now)
-    )
-    return result.rowcount == 1
+    values = {
+        "offered": challenge,
+        "of_account": caller.account_id,
+        "of_key": caller.jkt,
+        "for_purpose": purpose,
+        "for_device": device_id,
+        "now": now,
+    }
+    return (await connection.execute(_CONSUME_CHALLENGE, values)).rowcount == 1
 
 
 async def forget_challenges(connection: AsyncConnection, before: int) -> None:
@@ -131,7 +168,7 @@ async def find_activation(connection: AsyncConnection, challenge: bytes) -> Row[
 
 
 async def add_activation(connection: AsyncConnection, **values: object) -> None:
-    await connection.execute(insert(activations).values(**values))
+    await connection.execute(_ADD_ACTIVATION, values)
 
 
 async def last_evidence(connection: AsyncConnection, registry_key: bytes) -> bytes | None:
@@ -144,52 +181,31 @@ async def last_evidence(connection: AsyncConnection, registry_key: bytes) -> byt
 async def add_ticket(
     connection: AsyncConnection, ticket_mac: bytes, registry_key: bytes, account_id: str, epoch: int, expires_at: int
 ) -> None:
-    await connection.execute(
-        insert(tickets).values(
-            ticket_mac=ticket_mac,
-            registry_key=registry_key,
-            account_id=account_id,
-            epoch=epoch,
-            expires_at=expires_at,
-        )
-    )
+    values = {
+        "ticket_mac": ticket_mac,
+        "registry_key": registry_key,
+        "account_id": account_id,
+        "epoch": epoch,
+        "expires_at": expires_at,
+    }
+    await connection.execute(_ADD_TICKET, values)
 
 
 async def find_ticket(connection: AsyncConnection, ticket_mac: bytes) -> Row[Any] | None:
-    return (await connection.execute(select(tickets).where(tickets.c.ticket_mac == ticket_mac))).first()
+    return (await connection.execute(_FIND_TICKET, {"sought": ticket_mac})).first()
 
 
 async def consume_ticket(connection: AsyncConnection, ticket_mac: bytes, spki_sha256: bytes, now: int) -> bool:
     """Use the ticket up for one operational key. Of any number of callers at once, one gets true."""
-    columns = tickets.c
-    result = await connection.execute(
-        update(tickets)
-        .where(
-            columns.ticket_mac == ticket_mac,
-            columns.used_at.is_(None),
-            columns.cancelled_at.is_(None),
-            columns.expires_at > now,
-        )
-        .values(used_at=now, used_spki_sha256=spki_sha256)
-    )
-    return result.rowcount == 1
+    values = {"offered": ticket_mac, "by_key": spki_sha256, "now": now}
+    return (await connection.execute(_CONSUME_TICKET, values)).rowcount == 1
 
 
 async def cancel_tickets(connection: AsyncConnection, registry_key: bytes, now: int) -> None:
     """End the device's unused tickets."""
-    columns = tickets.c
-    await connection.execute(
-        update(tickets)
-        .where(columns.registry_key == registry_key, columns.used_at.is_(None), columns.cancelled_at.is_(None))
-        .values(cancelled_at=now)
-    )
+    await connection.execute(_CANCEL_TICKETS, {"of_device": registry_key, "now": now})
 
 
 async def cancel_activations(connection: AsyncConnection, registry_key: bytes, now: int) -> None:
     """Withhold answers that were made: asked again, they are refused."""
-    columns = activations.c
-    await connection.execute(
-        update(activations)
-        .where(columns.registry_key == registry_key, columns.cancelled_at.is_(None))
-        .values(cancelled_at=now)
-    )
+    await connection.execute(_CANCEL_ACTIVATIONS, {"of_device": registry_key, "now": now})

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     func,
     insert,
     or_,
@@ -51,10 +52,15 @@ devices = Table(
 )
 
 
+_FIND = select(devices).where(devices.c.device_id == bindparam("sought"))
+_FIND_LOCKED = _FIND.with_for_update()
+_ADD = insert(devices)
+_CHANGE = update(devices).where(devices.c.registry_key == bindparam("changed"))
+
+
 async def find(connection: AsyncConnection, device_id: str, *, lock: bool = False) -> DeviceRecord | None:
     """The device of that id. With `lock` nobody else changes it until the transaction ends."""
-    query = select(devices).where(devices.c.device_id == device_id)
-    row = (await connection.execute(query.with_for_update() if lock else query)).first()
+    row = (await connection.execute(_FIND_LOCKED if lock else _FIND, {"sought": device_id})).first()
     return None if row is None else record(row)
 
 
@@ -67,7 +73,7 @@ async def known(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, tu
 
 async def add(connection: AsyncConnection, records: Sequence[DeviceRecord]) -> None:
     if records:
-        await connection.execute(insert(devices), [_values(each) for each in records])
+        await connection.execute(_ADD, [_values(each) for each in records])
 
 
 async def add_if_absent(connection: AsyncConnection, each: DeviceRecord) -> None:
@@ -77,14 +83,12 @@ async def add_if_absent(connection: AsyncConnection, each: DeviceRecord) -> None
 
 async def change(connection: AsyncConnection, each: DeviceRecord) -> None:
     """Write a record that was locked in this transaction back."""
-    await connection.execute(
-        update(devices).where(devices.c.registry_key == each.registry_key).values(_changeable(each))
-    )
+    await connection.execute(_CHANGE, {"changed": each.registry_key, **_changeable(each)})
 
 
 async def saw(connection: AsyncConnection, registry_key: bytes, now: int) -> None:
     """Note when the device last proved itself."""
-    await connection.execute(update(devices).where(devices.c.registry_key == registry_key).values(last_seen_at=now))
+    await connection.execute(_CHANGE, {"changed": registry_key, "last_seen_at": now})
 
 
 async def owned_count(connection: AsyncConnection, account_id: str, now: float) -> int:

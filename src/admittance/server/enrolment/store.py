@@ -13,6 +13,7 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    bindparam,
     delete,
     insert,
     select,
@@ -65,11 +66,39 @@ revocation_list = Table(
 )
 
 
+_SPEND_NONCE = {
+    "sqlite": sqlite.insert(spent_nonces).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(spent_nonces).on_conflict_do_nothing(),
+}
+_ADD_CERTIFICATE = insert(certificates)
+_LIVE_CERTIFICATE = (
+    select(certificates)
+    .where(
+        certificates.c.registry_key == bindparam("of_device"),
+        certificates.c.epoch == bindparam("in_epoch"),
+        certificates.c.not_after > bindparam("now"),
+        certificates.c.revoked_at.is_(None),
+    )
+    .order_by(certificates.c.not_after.desc())
+    .limit(1)
+)
+_FIND_ISSUED = _LIVE_CERTIFICATE.where(certificates.c.spki_sha256 == bindparam("over_key"))
+_FIND_ISSUED_FOR_TICKET = _FIND_ISSUED.where(certificates.c.ticket_mac == bindparam("for_ticket"))
+_REVOKE_CERTIFICATES = (
+    update(certificates)
+    .where(
+        certificates.c.registry_key == bindparam("of_device"),
+        certificates.c.revoked_at.is_(None),
+        certificates.c.not_after > bindparam("now"),
+    )
+    .values(revoked_at=bindparam("now"), revocation_reason=bindparam("because"))
+)
+
+
 async def spend_nonce(connection: AsyncConnection, nonce: bytes, expires_at: int) -> bool:
     """Note that a nonce was used. Of any number of callers at once, one gets true."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(spent_nonces).values(nonce=nonce, expires_at=expires_at)
-    return (await connection.execute(statement.on_conflict_do_nothing())).rowcount == 1
+    values = {"nonce": nonce, "expires_at": expires_at}
+    return (await connection.execute(_SPEND_NONCE[connection.dialect.name], values)).rowcount == 1
 
 
 async def forget_nonces(connection: AsyncConnection, now: int) -> None:
@@ -78,7 +107,7 @@ async def forget_nonces(connection: AsyncConnection, now: int) -> None:
 
 
 async def add_certificate(connection: AsyncConnection, **values: object) -> None:
-    await connection.execute(insert(certificates).values(**values))
+    await connection.execute(_ADD_CERTIFICATE, values)
 
 
 async def find_issued(
@@ -90,29 +119,16 @@ async def find_issued(
     now: int,
 ) -> Row[Any] | None:
     """The live certificate that was issued for this device, key and ticket, in this epoch."""
-    columns = certificates.c
-    query = select(certificates).where(
-        columns.spki_sha256 == spki_sha256,
-        columns.registry_key == registry_key,
-        columns.epoch == epoch,
-        columns.not_after > now,
-        columns.revoked_at.is_(None),
-    )
-    if ticket_mac is not None:
-        query = query.where(columns.ticket_mac == ticket_mac)
-    return (await connection.execute(query.order_by(columns.issued_at.desc()).limit(1))).first()
+    values = {"of_device": registry_key, "over_key": spki_sha256, "in_epoch": epoch, "now": now}
+    if ticket_mac is None:
+        return (await connection.execute(_FIND_ISSUED, values)).first()
+    return (await connection.execute(_FIND_ISSUED_FOR_TICKET, {**values, "for_ticket": ticket_mac})).first()
 
 
 async def live_certificate(connection: AsyncConnection, registry_key: bytes, epoch: int, now: int) -> Row[Any] | None:
     """The device's newest certificate that is neither expired nor revoked."""
-    columns = certificates.c
-    query = select(certificates).where(
-        columns.registry_key == registry_key,
-        columns.epoch == epoch,
-        columns.not_after > now,
-        columns.revoked_at.is_(None),
-    )
-    return (await connection.execute(query.order_by(columns.not_after.desc()).limit(1))).first()
+    values = {"of_device": registry_key, "in_epoch": epoch, "now": now}
+    return (await connection.execute(_LIVE_CERTIFICATE, values)).first()
 
 
 async def newest_certificate(connection: AsyncConnection, registry_key: bytes) -> Row[Any] | None:
@@ -151,12 +167,8 @@ async def find_with_device(connection: AsyncConnection, fingerprint: bytes) -> R
 
 async def revoke_certificates(connection: AsyncConnection, registry_key: bytes, reason: str, now: int) -> int:
     """Revoke all of a device's certificates and mark the revocation list stale. Returns how many it were."""
-    columns = certificates.c
-    result = await connection.execute(
-        update(certificates)
-        .where(columns.registry_key == registry_key, columns.revoked_at.is_(None), columns.not_after > now)
-        .values(revoked_at=now, revocation_reason=reason)
-    )
+    values = {"of_device": registry_key, "because": reason, "now": now}
+    result = await connection.execute(_REVOKE_CERTIFICATES, values)
     if result.rowcount:
         await connection.execute(update(revocation_list).values(is_stale=True))
     return result.rowcount
