@@ -7,7 +7,10 @@
     ├── Misuse                       our own code called a machine in the wrong state
     ├── ConfigurationError           a setting, a file or a key that an operator must mend
     ├── Unavailable                  something we depend on does not answer: try again later
-    │   └── SessionLost              a session with a device ended: open another
+    │   ├── SessionLost              a session with a device ended: open another
+    │   └── TpmUnavailable           the TPM is not there, busy, or locked out for now
+    ├── TpmRefused                   the TPM refused a command
+    │   └── TpmKeyLost               a kept key is not of this TPM, or from before it was cleared
     ├── NetworkFailure               joining a network, or reaching a host through it, failed
     │   ├── JoinFailed
     │   ├── Unreachable
@@ -17,8 +20,12 @@
         ├── AuthenticationFailed     a proof, a password or a token did not hold
         │   ├── SignatureInvalid
         │   ├── WrongCode            the possession code is wrong, outdated or spent
+        │   ├── FactorRefused        the second factor does not hold, whatever the reason
         │   └── NonceRequired        carry the server's nonce and ask again
         ├── NotAllowed               known, but without the authority
+        │   └── AppNotTrusted        a login that knows no more than the password
+        ├── FactorRequired           an enrolment needs a second factor
+        ├── ApprovalPending          the owner has not yet said yes or no
         ├── NotFound
         ├── AlreadyUsed              a single-use thing was used before
         │   └── TicketUsed
@@ -35,6 +42,13 @@
         ├── EvidenceRefused          evidence is signed, but not for this
         │   ├── WrongOrigin
         │   └── WrongBinding
+        ├── AttestationRefused       what a TPM attests does not prove what it must
+        │   ├── EkRefused            no genuine TPM of a trusted maker, or not the certificate's endorsement key
+        │   ├── KeyAttributesRefused a TPM key whose attributes or scheme are not those of its purpose
+        │   ├── NameMismatch         a statement about another key
+        │   ├── StaleAttestation     a statement that answers another nonce
+        │   ├── PcrMismatch          the platform booted something else than the model's reference
+        │   └── AttestationMissing   a statement that is needed is not there, or is of the wrong kind
         └── ConfigurationRefused     a sealed configuration is not for this device now
             ├── UntrustedSigner
             ├── WrongPurpose
@@ -87,6 +101,28 @@ class SessionLost(Unavailable):
     code = "session_lost"
 
 
+class TpmUnavailable(Unavailable):
+    """The TPM is not there, busy, or locked out for now."""
+
+    code = "tpm_unavailable"
+
+
+class TpmRefused(AdmittanceError):
+    """The TPM refused a command. `response_code` is the TSS's or the TPM's own number for the reason."""
+
+    code = "tpm_refused"
+
+    def __init__(self, response_code: int, message: str) -> None:
+        super().__init__(message)
+        self.response_code = response_code
+
+
+class TpmKeyLost(TpmRefused):
+    """A kept key does not load: it is another TPM's, or this TPM was cleared since. Make a new one."""
+
+    code = "tpm_key_lost"
+
+
 class NetworkFailure(AdmittanceError):
     """A network could not be joined, or a host not reached through it.
 
@@ -113,11 +149,15 @@ class Unreachable(NetworkFailure):
 
 
 class ServerRefused(NetworkFailure):
-    """The server answered, and refused. `reason` is the `code` of its problem document (RFC 9457)."""
+    """The server answered, and refused. `reason` is the `code` of its problem document (RFC 9457).
 
-    def __init__(self, reason: str, message: str) -> None:
+    `factors` are the kinds of second factor that it asks for.
+    """
+
+    def __init__(self, reason: str, message: str, factors: tuple[str, ...] = ()) -> None:
         super().__init__("server_refused", message)
         self.reason = reason
+        self.factors = factors
 
 
 class AuditBroken(AdmittanceError):
@@ -150,6 +190,12 @@ class WrongCode(AuthenticationFailed):
     code = "wrong_code"
 
 
+class FactorRefused(AuthenticationFailed):
+    """The second factor does not hold: wrong, outdated, used, another's, or tried too often."""
+
+    code = "factor_refused"
+
+
 class NonceRequired(AuthenticationFailed):
     """The proof must carry the server's current nonce (RFC 9449, section 8)."""
 
@@ -162,6 +208,28 @@ class NonceRequired(AuthenticationFailed):
 
 class NotAllowed(Refused):
     code = "not_allowed"
+
+
+class AppNotTrusted(NotAllowed):
+    """What is asked for must not rest on a password alone: confirm this app by a second factor first."""
+
+    code = "app_not_trusted"
+
+
+class FactorRequired(Refused):
+    """An enrolment needs a second factor, any one of `kinds`."""
+
+    code = "factor_required"
+
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        super().__init__(f"A second factor is needed, one of: {', '.join(kinds)}.")
+        self.kinds = kinds
+
+
+class ApprovalPending(Refused):
+    """The owner was asked and has not answered yet: ask again later."""
+
+    code = "approval_pending"
 
 
 class NotFound(Refused):
@@ -244,6 +312,48 @@ class WrongOrigin(EvidenceRefused):
 
 class WrongBinding(EvidenceRefused):
     code = "wrong_binding"
+
+
+class AttestationRefused(Refused):
+    """What a TPM attests is well-formed, but does not prove what it must."""
+
+    code = "attestation_refused"
+
+
+class EkRefused(AttestationRefused):
+    """The endorsement key is not that of a genuine TPM of a trusted maker, or not the certificate's."""
+
+    code = "ek_refused"
+
+
+class KeyAttributesRefused(AttestationRefused):
+    """A TPM key's attributes or scheme are not those of its purpose."""
+
+    code = "key_attributes_refused"
+
+
+class NameMismatch(AttestationRefused):
+    """A statement is about another key than the one it must be about."""
+
+    code = "name_mismatch"
+
+
+class StaleAttestation(AttestationRefused):
+    """A statement answers another nonce."""
+
+    code = "stale_attestation"
+
+
+class PcrMismatch(AttestationRefused):
+    """The platform booted something else than the model's reference values."""
+
+    code = "pcr_mismatch"
+
+
+class AttestationMissing(AttestationRefused):
+    """A statement that is needed is not there, or is of the wrong kind."""
+
+    code = "attestation_missing"
 
 
 class ConfigurationRefused(Refused):

@@ -8,6 +8,7 @@ import msgspec
 from admittance.errors import (
     AdmittanceError,
     DeviceRefused,
+    FactorRequired,
     Malformed,
     NonceRequired,
     Refused,
@@ -23,6 +24,7 @@ class _Problem(msgspec.Struct, frozen=True):
     code: str = ""
     detail: str = ""
     title: str = ""
+    factors: tuple[str, ...] = ()
 
 
 def _family(root: type[AdmittanceError]) -> Iterator[type[AdmittanceError]]:
@@ -31,7 +33,7 @@ def _family(root: type[AdmittanceError]) -> Iterator[type[AdmittanceError]]:
         yield from _family(child)
 
 
-_OWN_CONSTRUCTORS = (NonceRequired, Throttled, DeviceRefused)
+_OWN_CONSTRUCTORS = (NonceRequired, Throttled, DeviceRefused, FactorRequired)
 _BY_CODE: dict[str, type[AdmittanceError]] = {
     kind.code: kind
     for root in (Malformed, Unavailable, Refused)
@@ -53,6 +55,8 @@ def error_of(response: httpx.Response) -> AdmittanceError:
         return NonceRequired(response.headers["dpop-nonce"])
     if problem.code == Throttled.code:
         return Throttled(_retry_after_s(response))
+    if problem.code == FactorRequired.code:
+        return FactorRequired(tuple(_printable(kind) for kind in problem.factors))
     kind = _BY_CODE.get(problem.code)
     if kind is None:
         kind = Unavailable if response.status_code >= 500 else Refused

@@ -13,6 +13,7 @@ from admittance.server.config_hints import Failure, line_of, path_of, refuse_unk
 
 Assurance = Literal["self-asserted", "listed", "certified", "tpm"]
 Presence = Literal["display", "button"]
+FactorKind = Literal["code", "totp", "sms", "approval"]
 Seconds = Annotated[int, msgspec.Meta(ge=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -64,6 +65,18 @@ class MailSection(Section, frozen=True):
     password_file: str = ""
 
 
+class SmsSection(Section, frozen=True):
+    """`provider` ``http`` posts JSON to `url`, with the bearer token in `token_file`; ``none`` sends nothing.
+
+    `ca_file`: the CAs (PEM) that may vouch for `url`; empty: the system's.
+    """
+
+    provider: str = "none"
+    url: str = ""
+    token_file: str = ""
+    ca_file: str = ""
+
+
 class TlsSection(Section, frozen=True):
     """The people listener's certificate (chain, leaf first) and key; empty: one from the server's own CA."""
 
@@ -97,13 +110,19 @@ class LogSection(Section, frozen=True):
 
 
 class ModelSection(Section, frozen=True):
-    """A kind of device. `makers` are names of ``[makers]`` whose certificates count for this model."""
+    """A kind of device. `makers` are names of ``[makers]`` whose certificates count for this model.
+
+    `second_factor`: any one of these is needed to enrol for an owner; empty: none. `keyboard`: a person can log in on
+    the device itself.
+    """
 
     display_name: str
     presence: Presence
     manual_url: str = ""
     minimum_assurance: Assurance = "listed"
     makers: tuple[str, ...] = ()
+    second_factor: tuple[FactorKind, ...] = ()
+    keyboard: bool = False
 
 
 class MakerSection(Section, frozen=True):
@@ -117,6 +136,7 @@ class Config(Section, frozen=True):
     listen: ListenSection = ListenSection()
     database: DatabaseSection = DatabaseSection()
     mail: MailSection = MailSection()
+    sms: SmsSection = SmsSection()
     tls: TlsSection = TlsSection()
     keys: KeysSection = KeysSection()
     policy: PolicySection = PolicySection()
@@ -234,10 +254,27 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         smtp = urlsplit(config.mail.smtp)
         if smtp.scheme not in ("smtp", "smtps") or not smtp.hostname or smtp.password:
             found.append((("mail", "smtp"), "write smtp://host:port or smtps://host:port, without a password"))
+    found += _sms_contradictions(config)
     for model, section in config.models.items():
+        if section.second_factor == ("sms",) and config.sms.provider == "none":
+            found.append((("models", model, "second_factor"), "name another factor too, or set [sms] provider"))
         for maker in section.makers:
             if maker not in config.makers:
                 found.append((("models", model, "makers"), f"there is no [makers.{maker}]"))
+    return found
+
+
+def _sms_contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
+    sms = config.sms
+    if sms.provider == "none":
+        return []
+    found: list[tuple[tuple[str, ...], str]] = []
+    parts = urlsplit(sms.url)
+    is_local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if not parts.hostname or "@" in parts.netloc or not (parts.scheme == "https" or is_local):
+        found.append((("sms", "url"), "write https://host/path, without a password; http only to this machine"))
+    if not sms.token_file:
+        found.append((("sms", "token_file"), "name a private file that holds the provider's token"))
     return found
 
 

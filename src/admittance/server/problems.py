@@ -27,6 +27,8 @@ TABLE: dict[type[errors.AdmittanceError], Problem] = {
     errors.AuthenticationFailed: Problem(401, "Authentication failed"),
     errors.NonceRequired: Problem(401, "A fresh nonce is required"),
     errors.NotAllowed: Problem(403, "Not allowed"),
+    errors.FactorRequired: Problem(403, "A second factor is needed"),
+    errors.ApprovalPending: Problem(202, "Waiting for the owner"),
     errors.NotFound: Problem(404, "Not found"),
     errors.AlreadyUsed: Problem(409, "Already used"),
     errors.Expired: Problem(410, "Expired"),
@@ -59,7 +61,8 @@ async def admittance_error(request: Request, error: Exception) -> Response:
     if problem is _INTERNAL:
         log.error("request_failed", path=request.url.path, error=error.code, exc_info=error)
         return internal_error()
-    return document(problem, code=error.code, detail=str(error), headers=_headers(error))
+    factors = error.kinds if isinstance(error, errors.FactorRequired) else ()
+    return document(problem, code=error.code, detail=str(error), headers=_headers(error), factors=factors)
 
 
 async def http_error(_request: Request, error: Exception) -> Response:
@@ -81,14 +84,24 @@ def internal_error() -> Response:
     return document(_INTERNAL, code="internal", detail="The server's log tells more.")
 
 
-def document(problem: Problem, *, code: str, detail: str, headers: dict[str, str] | None = None) -> Response:
-    content = {
+def document(
+    problem: Problem,
+    *,
+    code: str,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    factors: tuple[str, ...] = (),
+) -> Response:
+    """A problem document; `factors` is an extension member (RFC 9457, section 3.2) that only some problems have."""
+    content: dict[str, Any] = {
         "type": f"urn:admittance:problem:{code}",
         "title": problem.title,
         "status": problem.status,
         "code": code,
         "detail": detail,
     }
+    if factors:
+        content["factors"] = factors
     return Response(
         encode_json(content),
         status_code=problem.status,
@@ -112,5 +125,7 @@ def _headers(error: errors.AdmittanceError) -> dict[str, str]:
             return {"retry-after": str(error.retry_after_s)}
         case errors.Unavailable():
             return {"retry-after": "5"}
+        case errors.ApprovalPending():
+            return {"retry-after": "10"}
         case _:
             return {}

@@ -1,11 +1,11 @@
 """Messages of enrolment, renewal and reset between a device and the server's first-contact listener."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from admittance.errors import Malformed
-from admittance.wire.message import Bytes32, Message, Unsigned, Word
+from admittance.wire.message import Bytes16, Bytes32, Message, Unsigned, Word
 from admittance.wire.sealed import TICKET_BYTES
 
 
@@ -20,10 +20,34 @@ class Nonce(Message, frozen=True):
     server_time: Unsigned
 
 
+FactorKind = Literal["code", "totp", "sms", "approval"]
+
+
+class TpmProof(Message, frozen=True):
+    """The secret (32 bytes) of a credential challenge, which only the challenged TPM could decrypt."""
+
+    challenge_id: Bytes16
+    secret: Bytes32
+
+    def __repr__(self) -> str:
+        return "TpmProof(…)"
+
+
+class Factor(Message, frozen=True):
+    """A second factor: a one-time code of its kind; empty to ask for the owner's approval, or for an SMS code."""
+
+    kind: FactorKind
+    value: Word
+
+    def __repr__(self) -> str:
+        return f"Factor(kind={self.kind!r}, …)"
+
+
 class EnrolmentRequest(Message, frozen=True, tag="admittance/enrolment/1"):
     """Signed by identity; `csr` is a PKCS #10 request (DER) signed by the new operational key.
 
-    `ticket` is 32 bytes at the first enrolment for an owner, and empty at renewal or when enrolling again.
+    `ticket` is 32 bytes at the first enrolment for an owner, and empty at renewal or when enrolling again. With
+    `proof` the CSR carries the attestation of a TPM (see `protocol.enrolment.attested`).
     """
 
     nonce: Bytes32
@@ -31,6 +55,8 @@ class EnrolmentRequest(Message, frozen=True, tag="admittance/enrolment/1"):
     epoch: Unsigned
     ticket: Annotated[bytes, msgspec.Meta(max_length=32)]
     csr: Annotated[bytes, msgspec.Meta(max_length=4096)]
+    proof: TpmProof | None = None
+    factor: Factor | None = None
 
     def __post_init__(self) -> None:
         if len(self.ticket) not in (0, TICKET_BYTES):

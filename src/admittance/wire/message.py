@@ -33,12 +33,18 @@ def encode(message: msgspec.Struct) -> bytes:
 
 
 def decode(data: bytes, kind: type[MessageT], max_bytes: int = 16384) -> MessageT:
-    """Decode a message of type `kind`. Raises `Malformed` if label, length or the type of a field differ."""
+    """Decode a message of type `kind`. Raises `Malformed` if label, length or the type of a field differ.
+
+    Defaults are for who builds a message: on the wire every field is present.
+    """
     value = cbor.decode(data, max_bytes)
     try:
-        return msgspec.convert(value, kind, strict=True, builtin_types=(bytes,))
+        message = msgspec.convert(value, kind, strict=True, builtin_types=(bytes,))
     except msgspec.ValidationError as error:
         raise Malformed(f"{kind.__name__}: {_without_values(error)}") from error
+    if kind.__struct_defaults__ and encode(message) != data:
+        raise Malformed(f"{kind.__name__}: a field is missing")
+    return message
 
 
 def _without_values(error: msgspec.ValidationError) -> str:

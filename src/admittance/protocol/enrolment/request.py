@@ -1,7 +1,8 @@
-"""The request for an operational certificate, without a TPM.
+"""The request for an operational certificate, with or without a TPM's attestation.
 
 Two signatures hold it together: the new key signs the PKCS #10 request (proof of possession), and the identity key
-signs that request together with the server's nonce, the epoch and the ticket.
+signs that request together with the server's nonce, the epoch, the ticket, the answer to a credential challenge and
+the second factor.
 """
 
 import hmac
@@ -13,23 +14,32 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
-from admittance.errors import KeyRefused, Malformed, SignatureInvalid, WrongChallenge, WrongDevice
+from admittance.errors import AttestationMissing, KeyRefused, Malformed, SignatureInvalid, WrongChallenge, WrongDevice
 from admittance.protocol.enrolment import key_rules
+from admittance.protocol.enrolment.attested import VerifiedAttestation, verify_attested
 from admittance.protocol.signing import PrivateKey, Signer, load_public_key, sign1, verify1
+from admittance.protocol.tpm.quote import PcrPolicy
 from admittance.wire import message
 from admittance.wire.cose import Sign1
 from admittance.wire.device_id import device_id as device_id_of
-from admittance.wire.enrolment import EnrolmentRequest
+from admittance.wire.enrolment import EnrolmentRequest, Factor
 
 
 def build_request(
-    identity: Signer, key: PrivateKey, *, nonce: bytes, device_id: str, epoch: int, ticket: bytes = b""
+    identity: Signer,
+    key: PrivateKey,
+    *,
+    nonce: bytes,
+    device_id: str,
+    epoch: int,
+    ticket: bytes = b"",
+    factor: Factor | None = None,
 ) -> bytes:
     """A signed request for a certificate over `key`'s public part.
 
     `nonce` is 32 bytes from the server; `ticket` is 32 bytes, or empty when renewing or enrolling again.
     """
-    request = EnrolmentRequest(nonce, device_id, epoch, ticket, certificate_request(key, device_id))
+    request = EnrolmentRequest(nonce, device_id, epoch, ticket, certificate_request(key, device_id), None, factor)
     return sign1(identity, message.encode(request))
 
 
@@ -43,12 +53,17 @@ def certificate_request(key: PrivateKey, device_id: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedEnrolment:
-    """A request that identity and operational key both signed, over the nonce that the server expects."""
+    """A request that identity and operational key both signed, over the nonce that the server expects.
+
+    `attestation` is what a TPM proved about it, or None where none was asked. `proof` and `factor` are as the device
+    sent them: whether they are right is for the server to look up.
+    """
 
     device_id: str
     epoch: int
     ticket: bytes = field(repr=False)
     operational_spki: bytes
+    factor: Factor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +78,44 @@ class UnverifiedEnrolment:
 
         Raises `SignatureInvalid`, `WrongDevice`, `WrongChallenge`, `KeyRefused` or `Malformed`.
         """
+        self._check_signed(identity_spki, nonce)
+        operational_spki = verify_certificate_request(self.request.csr)
+        key_rules.check_distinct(operational_spki, identity_spki)
+        return self._verified(operational_spki)
+
+    def verify_attested(
+        self, identity_spki: bytes, nonce: bytes, *, ak_public: Public, pcr_policy: PcrPolicy | None
+    ) -> VerifiedEnrolment:
+        """Check as `verify` does, and the attestation by `ak_public` (see `attested.verify_attested`).
+
+        Also raises subclasses of `AttestationRefused`; `AttestationMissing` if the request carries no proof.
+        """
+        self._check_signed(identity_spki, nonce)
+        if self.request.proof is None:
+            raise AttestationMissing("The request carries no answer to a credential challenge.")
+        attestation = verify_attested(
+            self.request.csr, nonce=nonce, ak_public=ak_public, identity_spki=identity_spki, pcr_policy=pcr_policy
+        )
+        return self._verified(attestation.operational_spki, attestation)
+
+    def _check_signed(self, identity_spki: bytes, nonce: bytes) -> None:
         verify1(self.sign1, load_public_key(identity_spki))
         if self.request.device_id != device_id_of(identity_spki):
             raise WrongDevice("The request names another device id than its identity key has.")
         if not hmac.compare_digest(self.request.nonce, nonce):
             raise WrongChallenge("The request answers another nonce.")
-        operational_spki = verify_certificate_request(self.request.csr)
-        key_rules.check_distinct(operational_spki, identity_spki)
-        return VerifiedEnrolment(self.request.device_id, self.request.epoch, self.request.ticket, operational_spki)
+
+    def _verified(self, operational_spki: bytes, attestation: VerifiedAttestation | None = None) -> VerifiedEnrolment:
+        request = self.request
+        return VerifiedEnrolment(
+            request.device_id,
+            request.epoch,
+            request.ticket,
+            operational_spki,
+            request.proof,
+            request.factor,
+            attestation,
+        )
 
 
 def read_request(data: bytes) -> UnverifiedEnrolment:

@@ -12,11 +12,15 @@ from cryptography.x509.oid import NameOID
 from admittance.errors import Malformed, SignatureInvalid
 from admittance.server.devices.model import Assurance
 from admittance.wire.device_id import device_id
+from admittance.wire.enrolment import FactorKind
 
 
 @dataclass(frozen=True)
 class DeviceModel:
-    """A model of device. `makers` names the makers that may certify it."""
+    """A model of device. `makers` names the makers that may certify it.
+
+    `second_factor` lists the kinds of which an enrolment needs one; on a model with a `keyboard` people can log in.
+    """
 
     model: str
     display_name: str
@@ -24,6 +28,8 @@ class DeviceModel:
     presence: str
     minimum_assurance: Assurance
     makers: tuple[str, ...]
+    second_factor: tuple[FactorKind, ...] = ()
+    keyboard: bool = False
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,8 @@ def read_catalogue(config: Config) -> Catalogue:
             presence=section.presence,
             minimum_assurance=section.minimum_assurance,
             makers=section.makers,
+            second_factor=section.second_factor,
+            keyboard=section.keyboard,
         )
         for name, section in config.models.items()
     ]
