@@ -121,11 +121,16 @@ def verify1(message: Sign1, public_key: PublicKey, external_aad: bytes = b"") ->
     if message.algorithm != _algorithm_of(public_key):
         raise SignatureInvalid("The signature's algorithm is not the key's.")
     data = signature_input(message.protected_bytes, message.payload, external_aad)
+    verify_raw(public_key, message.signature, data)
+    return message.payload
+
+
+def verify_raw(public_key: PublicKey, signature: bytes, data: bytes) -> None:
+    """Verify a signature in COSE's encoding over `data`, as `Signer.sign` makes it. Raises `SignatureInvalid`."""
     try:
-        _verify(public_key, message.signature, data)
+        _verify(public_key, signature, data)
     except InvalidSignature as error:
         raise SignatureInvalid("The signature does not hold.") from error
-    return message.payload
 
 
 def _verify(public_key: PublicKey, signature: bytes, data: bytes) -> None:

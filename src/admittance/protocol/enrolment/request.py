@@ -22,7 +22,8 @@ from admittance.protocol.tpm.quote import PcrPolicy
 from admittance.wire import message
 from admittance.wire.cose import Sign1
 from admittance.wire.device_id import device_id as device_id_of
-from admittance.wire.enrolment import EnrolmentRequest, Factor
+from admittance.wire.enrolment import EnrolmentRequest, Factor, TpmProof
+from admittance.wire.tpm.public import Public
 
 
 def build_request(
@@ -35,11 +36,17 @@ def build_request(
     ticket: bytes = b"",
     factor: Factor | None = None,
 ) -> bytes:
-    """A signed request for a certificate over `key`'s public part.
+    """A signed request for a certificate over `key`'s public part, without a TPM.
 
-    `nonce` is 32 bytes from the server; `ticket` is 32 bytes, or empty when renewing or enrolling again.
+    `nonce` is 32 bytes from the server; `ticket` is 32 bytes, or empty when renewing or enrolling again; `factor` is
+    the second factor where one is asked for.
     """
-    request = EnrolmentRequest(nonce, device_id, epoch, ticket, certificate_request(key, device_id), None, factor)
+    csr = certificate_request(key, device_id)
+    return sign_request(identity, EnrolmentRequest(nonce, device_id, epoch, ticket, csr, None, factor))
+
+
+def sign_request(identity: Signer, request: EnrolmentRequest) -> bytes:
+    """Sign a request that is ready, as one with a TPM's attestation is (see `attested.build_attested_csr`)."""
     return sign1(identity, message.encode(request))
 
 
@@ -63,7 +70,9 @@ class VerifiedEnrolment:
     epoch: int
     ticket: bytes = field(repr=False)
     operational_spki: bytes
-    factor: Factor | None
+    proof: TpmProof | None = None
+    factor: Factor | None = None
+    attestation: VerifiedAttestation | None = None
 
 
 @dataclass(frozen=True, slots=True)
