@@ -1,4 +1,4 @@
-"""What the maker puts into a device: `birth.json`, beside the identity key.
+"""What the maker puts into a device: `birth.json`, beside the identity key unless a TPM holds that.
 
 A device is made for one server. Its birth names that server's origin and the hash of its configuration root,
 so no later message, phone or network can tell the device otherwise.
@@ -14,6 +14,7 @@ from admittance.errors import Malformed
 from admittance.wire import base64url
 from admittance.wire.device_id import check_device_id
 
+EkKind = Literal["p256", "rsa", "p384"]
 Presence = Literal["display", "button"]
 Seal = Literal["hybrid", "classic", "symmetric"]
 
@@ -22,12 +23,21 @@ KEY_BYTES = 32
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+class TpmAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How the device reaches its TPM: a TCTI of the TPM2 Software Stack, such as ``device:/dev/tpmrm0``, or the
+    folder with the state of a software TPM, relative to the birth's own. Exactly one is not empty."""
+
+    tcti: str = ""
+    swtpm_state: str = ""
+
+
 class Birth(msgspec.Struct, frozen=True, kw_only=True):
     """The frozen facts of one device.
 
     `configuration_root_sha256` is SHA-256 over the SPKI of the configuration root. `presence_key` exists
     exactly for devices that prove presence by a button, `seal_key` exactly for symmetric sealing; both are
-    32 bytes. `identity_certificate` is the maker's certificate (DER), or None for a listed device.
+    32 bytes. `identity_certificate` is the maker's certificate (DER), or None for a listed device. With `tpm` the
+    identity key is in that TPM, and there is no file of it.
     """
 
     device_id: str
@@ -41,6 +51,7 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
     seal: Seal
     seal_key: bytes | None
     identity_certificate: bytes | None
+    tpm: TpmAccess | None = None
 
     def __repr__(self) -> str:
         return f"Birth(device_id={self.device_id!r}, model={self.model!r})"
@@ -59,6 +70,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seal: Seal
     seal_key: str | None
     identity_certificate: str | None
+    tpm: TpmAccess | None
 
 
 def access_point_ssid(device_id: str) -> str:
@@ -82,6 +94,7 @@ def encode_birth(birth: Birth) -> bytes:
         seal=birth.seal,
         seal_key=_encode_optional(birth.seal_key),
         identity_certificate=_encode_optional(birth.identity_certificate),
+        tpm=birth.tpm,
     )
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
@@ -106,6 +119,7 @@ def decode_birth(data: bytes) -> Birth:
         seal=document.seal,
         seal_key=_decode_optional(document.seal_key),
         identity_certificate=_decode_optional(document.identity_certificate),
+        tpm=document.tpm,
     )
     _check(birth)
     return birth
@@ -146,6 +160,8 @@ def _check(birth: Birth) -> None:
     _check_key("seal key", birth.seal_key, needed=birth.seal == "symmetric")
     if birth.identity_certificate == b"":
         raise Malformed("The identity certificate is empty.")
+    if birth.tpm is not None and bool(birth.tpm.tcti) == bool(birth.tpm.swtpm_state):
+        raise Malformed("A device reaches its TPM either by a tcti or by a swtpm_state.")
 
 
 def _check_key(name: str, key: bytes | None, *, needed: bool) -> None:

@@ -3,7 +3,9 @@
 ::
 
     {"v":1, "device_id":"AD…", "model":"lamp", "presence":"display"|"button",
-     "identity_spki":b64, "identity_certificate":b64|null, "secrets":b64}
+     "identity_spki":b64, "identity_certificate":b64|null, "secrets":b64, "ek_certificate":b64}
+
+Only devices with a TPM have an `ek_certificate`: that of its endorsement key.
 
 `secrets` is HPKE base mode (RFC 9180; DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM) to the
 server's manifest key, `enc || ciphertext`, with `secrets_info(device_id)` as info and the CBOR map of
@@ -30,7 +32,8 @@ _SECRET_NAMES = frozenset({"access_point_ssid", "access_point_passphrase", "pres
 class ManifestEntry:
     """One device as its maker describes it.
 
-    `identity_spki` and `identity_certificate` are DER; `secrets` is the HPKE message for the server.
+    `identity_spki`, `identity_certificate` and `ek_certificate` are DER; `secrets` is the HPKE message for the
+    server.
     """
 
     device_id: str
@@ -39,6 +42,7 @@ class ManifestEntry:
     identity_spki: bytes
     identity_certificate: bytes | None
     secrets: bytes
+    ek_certificate: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class DeviceSecrets:
         return "DeviceSecrets(…)"
 
 
-class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     v: Literal[1]
     device_id: str
     model: str
@@ -66,6 +70,7 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity_spki: str
     identity_certificate: str | None
     secrets: str
+    ek_certificate: str | None = None
 
 
 _decoder = msgspec.json.Decoder(_Line)
@@ -87,6 +92,7 @@ def encode_line(entry: ManifestEntry) -> bytes:
         identity_spki=base64url.encode(entry.identity_spki),
         identity_certificate=None if certificate is None else base64url.encode(certificate),
         secrets=base64url.encode(entry.secrets),
+        ek_certificate=None if entry.ek_certificate is None else base64url.encode(entry.ek_certificate),
     )
     return msgspec.json.encode(line) + b"\n"
 
@@ -115,6 +121,7 @@ def decode_line(data: bytes) -> ManifestEntry:
         identity_spki=spki,
         identity_certificate=None if certificate is None else base64url.decode(certificate),
         secrets=base64url.decode(line.secrets),
+        ek_certificate=None if line.ek_certificate is None else base64url.decode(line.ek_certificate),
     )
 
 

@@ -1,0 +1,72 @@
+"""A software TPM (swtpm) for development and tests: a process of its own on unix sockets that lives as long as ours.
+
+Its state folder holds the TPM's seeds in the clear: whoever has the folder has the TPM.
+"""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from admittance.errors import ConfigurationError, TpmUnavailable
+
+START_S: Final = 10.0
+STOP_S: Final = 5.0
+STEP_S: Final = 0.01
+FOLDER_MODE: Final = 0o700
+
+
+@contextmanager
+def software_tpm(state: Path) -> Iterator[str]:
+    """Run the software TPM whose state is in the folder `state`, and give the TCTI that leads to it.
+
+    A TPM that is not there yet is made. It ends with the context, and also if this process is killed. Raises
+    `ConfigurationError` if swtpm is not installed, and `TpmUnavailable` if it does not start, for instance because
+    another process runs the same TPM.
+    """
+    if shutil.which("swtpm") is None:
+        raise ConfigurationError("A software TPM needs swtpm. Install the Debian package swtpm.")
+    state.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="admit-tpm-") as folder:
+        socket = Path(folder) / "tpm"
+        process = _started(state, socket)
+        try:
+            yield f"swtpm:path={socket}"
+        finally:
+            _stop(process)
+
+
+def _started(state: Path, socket: Path) -> subprocess.Popen[bytes]:
+    """The process once it listens. A TPM that a killed process ran may take a moment to let go of its state."""
+    deadline = time.monotonic() + START_S
+    process = _spawn(state, socket)
+    while not socket.with_suffix(".ctrl").exists() or not socket.exists():
+        if time.monotonic() > deadline:
+            _stop(process)
+            raise TpmUnavailable(f"The software TPM in {state} does not start. Does another process run it?")
+        time.sleep(STEP_S)
+        if process.poll() is not None:
+            process = _spawn(state, socket)
+    return process
+
+
+def _spawn(state: Path, socket: Path) -> subprocess.Popen[bytes]:
+    """swtpm; setpriv has the kernel end it if this process dies."""
+    command = ["setpriv", "--pdeathsig", "TERM", "swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}"]
+    command += ["--server", f"type=unixio,path={socket}", "--ctrl", f"type=unixio,path={socket}.ctrl"]
+    command += ["--flags", "not-need-init,startup-clear"]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
