@@ -1,7 +1,7 @@
 """HTTPS from the device to its server, over the network that its radio is on, under pinned anchors only.
 
-The system's certificate store is never loaded. Only TLS 1.3 is spoken. Each request has a connection of its own:
-a device asks rarely, and an idle connection would cost memory at both ends.
+The system's certificate store is never loaded. Only TLS 1.3 is spoken. A request has a connection of its own unless
+it is one of several that belong together: a device asks rarely, and an idle connection costs memory at both ends.
 
 Clocks: OpenSSL compares validity times with the operating system's clock, and Python offers no way to hand it
 another. A device whose clock is not set yet passes ``check_time=False``: signatures, names, purposes and the pinned
@@ -12,7 +12,8 @@ then be an expired one; a device that keeps a trusted time of its own compares i
 import asyncio
 import os
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -80,7 +81,7 @@ class HttpsClient:
         return await self.request("POST", url, body, content_type)
 
     async def request(self, method: str, url: str, body: bytes = b"", content_type: str = "") -> Response:
-        """Send one request; redirects are not followed.
+        """Send one request on a connection of its own; redirects are not followed.
 
         Raises `NetworkFailure` with the cause ``no_server`` (not reached, cut off, too slow), ``untrusted_server``
         (the certificate does not hold), ``clock`` (it is not valid *yet*) or ``server_refused`` (the server ended
@@ -88,30 +89,100 @@ class HttpsClient:
         end the connection without one, which is ``no_server``), and `Malformed` for a response that is not HTTP or
         too large.
         """
-        host, port, target = _parse(url)
-        headers = [("Host", urlsplit(url).netloc), ("Connection", "close"), ("Accept", "*/*")]
+        host, _, target = _parse(url)
+        with _failures(host, self._timeout_s):
+            async with asyncio.timeout(self._timeout_s), self.connection(url) as connection:
+                return await connection.request(method, target, body, content_type, last=True)
+
+    @asynccontextmanager
+    async def connection(self, url: str) -> AsyncIterator["HttpsConnection"]:
+        """A connection for several requests to the server of `url`; `timeout_s` bounds its opening and each request.
+
+        Opening and requests raise what `request` raises.
+        """
+        host, port, _ = _parse(url)
+        with _failures(host, self._timeout_s):
+            async with asyncio.timeout(self._timeout_s):
+                reader, writer = await self._open(host, port)
+        try:
+            yield HttpsConnection(reader, writer, urlsplit(url).netloc, self._timeout_s)
+        except BaseException:
+            writer.transport.abort()
+            raise
+        await _close(writer)
+
+    async def _open(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await self._radio.open_connection(host, port)
+        try:
+            await writer.start_tls(self._context, server_hostname=host)
+            if self._check_peer is not None:
+                self._check_peer(_peer_certificate(writer))
+        except BaseException:
+            writer.transport.abort()
+            raise
+        return reader, writer
+
+
+class HttpsConnection:
+    """One TLS connection that is kept open between requests, one at a time."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, timeout_s: float
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._host = host
+        self._timeout_s = timeout_s
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+
+    @property
+    def peer_certificate(self) -> bytes:
+        """The server's certificate (DER)."""
+        return _peer_certificate(self._writer)
+
+    async def get(self, target: str) -> Response:
+        """GET `target`, a path with its query. Raises what `HttpsClient.request` raises."""
+        return await self.request("GET", target)
+
+    async def post(self, target: str, body: bytes, content_type: str) -> Response:
+        """POST `body` to `target`. Raises what `HttpsClient.request` raises."""
+        return await self.request("POST", target, body, content_type)
+
+    async def request(
+        self, method: str, target: str, body: bytes = b"", content_type: str = "", *, last: bool = False
+    ) -> Response:
+        """Send one request; the server may end the connection after the `last` one."""
+        headers = [("Host", self._host), ("Accept", "*/*")]
+        if last:
+            headers.append(("Connection", "close"))
         if method != "GET":
             headers += [("Content-Length", str(len(body))), ("Content-Type", content_type)]
         head = h11.Request(method=method, target=target, headers=headers)
-        try:
+        with _failures(self._host, self._timeout_s):
             async with asyncio.timeout(self._timeout_s):
-                reader, writer = await self._radio.open_connection(host, port)
-                try:
-                    await writer.start_tls(self._context, server_hostname=host)
-                    if self._check_peer is not None:
-                        self._check_peer(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
-                    response = await _exchange(reader, writer, head, body)
-                except BaseException:
-                    writer.transport.abort()
-                    raise
-                await _close(writer)
-                return response
-        except ssl.SSLError as error:
-            raise failure_of(error, host) from error
-        except TimeoutError as error:
-            raise NetworkFailure("no_server", f"{host} did not answer in {self._timeout_s:g} s.") from error
-        except OSError as error:
-            raise NetworkFailure("no_server", f"The connection to {host} broke.") from error
+                self._next_cycle()
+                return await _exchange(self._http, self._reader, self._writer, head, body)
+
+    def _next_cycle(self) -> None:
+        if self._http.our_state is h11.IDLE:
+            return
+        try:
+            self._http.start_next_cycle()
+        except h11.LocalProtocolError as error:
+            raise ConnectionResetError("the server keeps no connection open") from error
+
+
+@contextmanager
+def _failures(host: str, timeout_s: float) -> Iterator[None]:
+    """Raise what can happen on the way as `NetworkFailure`."""
+    try:
+        yield
+    except ssl.SSLError as error:
+        raise failure_of(error, host) from error
+    except TimeoutError as error:
+        raise NetworkFailure("no_server", f"{host} did not answer in {timeout_s:g} s.") from error
+    except OSError as error:
+        raise NetworkFailure("no_server", f"The connection to {host} broke.") from error
 
 
 def tls_context(
@@ -149,9 +220,12 @@ def failure_of(error: ssl.SSLError, host: str) -> NetworkFailure:
 
 
 async def _exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: h11.Request, body: bytes
+    connection: h11.Connection,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    head: h11.Request,
+    body: bytes,
 ) -> Response:
-    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
     for part in (head, h11.Data(data=body), h11.EndOfMessage()):
         writer.write(connection.send(part) or b"")
     await writer.drain()
@@ -180,6 +254,13 @@ async def _next_event(connection: h11.Connection, reader: asyncio.StreamReader) 
             raise ConnectionResetError("cut off")
         connection.receive_data(data)
     return event
+
+
+def _peer_certificate(writer: asyncio.StreamWriter) -> bytes:
+    certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    if not isinstance(certificate, bytes):
+        raise ConnectionResetError("no TLS")
+    return certificate
 
 
 def _require_length(status: int, headers: dict[str, str]) -> None:
