@@ -67,7 +67,16 @@ EVIDENCE = (
     },
     {"model": WORD, "firmware": WORD, "resets": UINT},
 )
-ENROLMENT = ("admittance/enrolment/1", BYTES32, WORD, UINT, (bytes, 0, 32), (bytes, 0, 4096))
+ENROLMENT = (
+    "admittance/enrolment/1",
+    BYTES32,
+    WORD,
+    UINT,
+    (bytes, 0, 32),
+    (bytes, 0, 4096),
+    {None: (BYTES16, BYTES32)},
+    {None: (("code", "totp", "sms", "approval"), WORD)},
+)
 RESET = ("admittance/reset/1", BYTES32, WORD, UINT, UINT)
 ENVELOPE = ((bytes, 0, 512), ("hybrid", "classic", "symmetric"), (bytes, 0, 8192))
 NETWORK = ((str, 1, 32), (str, 0, 64))
@@ -93,6 +102,9 @@ def shaped(data: bytes, shape: tuple[Any, ...]) -> list[Any]:
 def check_shape(value: Any, shape: Any) -> None:
     if isinstance(shape, str):
         require(value == shape, "Malformed")
+    elif isinstance(shape, dict) and None in shape:
+        if value is not None:
+            check_shape(value, shape[None])
     elif isinstance(shape, dict):
         require(isinstance(value, dict) and value.keys() == shape.keys(), "Malformed")
         for key, part in shape.items():
@@ -239,7 +251,7 @@ def decrypt_network(file: Vector, vector: Vector) -> None:
 def verify_enrolment(file: Vector, vector: Vector) -> None:
     identity = bytes.fromhex(file["check"]["identity_spki"])
     headers, value = parse_sign1(bytes.fromhex(vector["request"]))
-    _, nonce, device, _, ticket, csr = shaped(value[2], ENROLMENT)
+    _, nonce, device, _, ticket, csr, _, _ = shaped(value[2], ENROLMENT)
     require(len(ticket) in (0, 32), "Malformed")
     check_sign1(identity, headers, value, failure="SignatureInvalid")
     require(device == device_id(identity), "WrongDevice")

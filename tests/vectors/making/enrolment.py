@@ -27,6 +27,8 @@ from tests.vectors.making.material import (
 
 NONCE = seed("enrolment nonce")
 OPERATIONAL = p256("operational")
+CHALLENGE_ID = seed("credential challenge")[:16]
+SECRET = seed("credential secret")
 
 
 def csr(key: Any) -> bytes:
@@ -50,6 +52,8 @@ def enrolment_vectors() -> Vector:
         ("first enrolment", good, "ok"),
         ("renewal without a ticket", signed(ticket=b""), "ok"),
         ("Ed25519 operational key", signed(csr=csr(ed("operational"))), "ok"),
+        ("second factor", signed(factor=["code", "7KQ2MX4P"]), "ok"),
+        ("answer to a credential challenge", signed(proof=[CHALLENGE_ID, SECRET]), "ok"),
         ("signed by another identity", signed(OTHER_SIGNER), "SignatureInvalid"),
         ("ticket changed", good.replace(TICKET, bytes(32), 1), "SignatureInvalid"),
         (
@@ -68,6 +72,9 @@ def enrolment_vectors() -> Vector:
             "Malformed",
         ),
         ("ticket of 5 bytes", signed(ticket=bytes(5)), "Malformed"),
+        ("without proof and factor", sign1(IDENTITY_SIGNER, cbor.encode(list(values.values())[:-2])), "Malformed"),
+        ("secret of 16 bytes", signed(proof=[CHALLENGE_ID, SECRET[:16]]), "Malformed"),
+        ("second factor of an unknown kind", signed(factor=["password", "7KQ2MX4P"]), "Malformed"),
         ("epoch as text", signed(epoch="4"), "Malformed"),
         ("nonce of 16 bytes", signed(nonce=bytes(16)), "Malformed"),
         ("a reset report", signed(label="admittance/reset/1"), "Malformed"),
