@@ -8,7 +8,7 @@ import click
 
 from admittance.cli.output import emit, json_option
 from admittance.device.control import ask
-from admittance.device.keys import load_birth
+from admittance.device.keys import load_birth, read_birth
 from admittance.device.program import Options, become
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -25,7 +25,7 @@ def device() -> None:
     "--birth",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     required=True,
-    help="What the maker put into the device: birth.json and identity.key.",
+    help="What the maker put into the device: birth.json, with identity.key or a TPM.",
 )
 @STATE
 @click.option("--premises", type=click.Path(path_type=Path), required=True, help="Socket of the simulated premises.")
@@ -61,6 +61,7 @@ def device() -> None:
     show_default=True,
     help="JSON of the stock apps, or a URL with the code in its fragment.",
 )
+@click.option("--tcti", default="", help="Where the device's TPM is, such as device:/dev/tpmrm0, if not as made.")
 @json_option
 def run(
     birth: Path,
@@ -73,6 +74,7 @@ def run(
     linger_s: float,
     poll_s: float,
     qr_form: str,
+    tcti: str,
     as_json: bool,
 ) -> None:
     """Run a device until it is stopped. Events go to standard error, one a line.
@@ -81,7 +83,8 @@ def run(
     Example:
       admit device run --birth out/ADX7… --state lamp --premises premises.sock --display png:lamp.png
     """
-    load_birth(birth)
+    if read_birth(birth).tpm is None:
+        load_birth(birth)
     kind, png = _display(display)
     become(
         Options(
@@ -97,6 +100,7 @@ def run(
             poll_s=poll_s,
             qr_form="url" if qr_form == "url" else "stock",
             json_logs=as_json,
+            tcti=tcti,
         )
     )
 

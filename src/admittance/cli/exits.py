@@ -15,6 +15,7 @@ BY_CLASS: dict[type[errors.AdmittanceError], int] = {
     errors.NetworkFailure: 8,
     errors.Malformed: 9,
     errors.AuditBroken: 10,
+    errors.TpmRefused: 11,
 }
 
 

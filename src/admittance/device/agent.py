@@ -76,7 +76,7 @@ class Agent:
 
     async def _reset(self) -> None:
         server = self._memory.record.server
-        self._memory.reset(make_keys(self._made.birth.seal))
+        self._memory.reset(make_keys(self._made.birth))
         self._ports.log("reset", resets=self._memory.record.resets)
         if server is not None and self._memory.record.reset_unreported:
             with contextlib.suppress(AdmittanceError, TimeoutError):
@@ -102,7 +102,7 @@ async def run(made: Made, *, state: Path, radio: Radio, display: Display, log: L
     """
     lock = FolderLock(state)
     try:
-        memory = recall(StateFile(state), lambda: make_keys(made.birth.seal))
+        memory = recall(StateFile(state), lambda: make_keys(made.birth))
         ports = Ports(
             radio=radio,
             display=display,

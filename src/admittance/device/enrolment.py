@@ -11,18 +11,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from admittance.device.clock import TrustedClock
-from admittance.device.keys import Made, load_private_key, make_private_key
+from admittance.device.keys import Made
 from admittance.device.log import Log
+from admittance.device.requests import Challenger, Requests, SoftwareRequests, Wanted
 from admittance.device.state import Memory, Operational, PendingEnrolment
-from admittance.errors import Malformed, ServerRefused
-from admittance.protocol.enrolment import build_request, build_reset_report
-from admittance.protocol.signing import spki_of
+from admittance.device.tpm.requests import TpmRequests
+from admittance.errors import Malformed, ServerRefused, TpmKeyLost
+from admittance.protocol.enrolment import build_reset_report
 from admittance.wire.enrolment import Enrolled
 
 TICKET_USED: Final = "ticket_used"
 
 
-class Registrar(Protocol):
+class Registrar(Challenger, Protocol):
     """The first-contact listener, as enrolment needs it."""
 
     async def nonce(self, device_id: str) -> bytes: ...
@@ -38,6 +39,7 @@ class Enrolment:
         self._memory = memory
         self._clock = clock
         self._log = log
+        self._requests = _requests(made, memory)
 
     def is_due(self) -> bool:
         """Whether a certificate is missing, expired, or past its time to renew."""
@@ -59,31 +61,33 @@ class Enrolment:
     async def enrol(self, registrar: Registrar) -> None:
         """Get a certificate, by the ticket if there is one, else by identity alone.
 
-        Raises `ServerRefused`, `NetworkFailure`, `Unavailable` or `Malformed`; the same call later goes on where this
-        one ended. A ticket that was used is forgotten, and so is any refused one of a device that has its owner: it
-        enrols by identity from then on.
+        Raises `ServerRefused`, `NetworkFailure`, `Unavailable` or `Malformed`, and `TpmRefused` with a TPM; the same
+        call later goes on where this one ended. A ticket that was used is forgotten, and so is any refused one of a
+        device that has its owner: it enrols by identity from then on.
         """
         pending = self._pending()
         self._log("enrolling", by="ticket" if pending.ticket else "identity")
         device_id = self._made.birth.device_id
-        nonce = await registrar.nonce(device_id)
-        key = load_private_key(pending.key)
-        request = build_request(
-            self._made.identity,
-            key,
-            nonce=nonce,
+        wanted = Wanted(
+            key=pending.key,
+            nonce=await registrar.nonce(device_id),
             device_id=device_id,
             epoch=self._memory.record.epoch,
             ticket=pending.ticket,
         )
         try:
-            enrolled = await registrar.enrol(request)
+            request = await self._requests.build(wanted, registrar)
+        except TpmKeyLost:
+            self._memory.change(pending=None)
+            raise
+        try:
+            enrolled = await registrar.enrol(request.data)
         except ServerRefused as refusal:
             self._after_refusal(refusal, pending)
             raise
         if self._memory.record.pending != pending:
             return
-        self._keep(pending, enrolled, spki_of(key.public_key()))
+        self._keep(pending, enrolled, request.operational_spki)
 
     async def report_reset(self, registrar: Registrar) -> None:
         """Tell the server of the latest reset. Raises what `enrol` raises."""
@@ -104,7 +108,7 @@ class Enrolment:
         record = self._memory.record
         if record.pending is not None:
             return record.pending
-        pending = PendingEnrolment(key=make_private_key(), ticket=record.ticket or b"")
+        pending = PendingEnrolment(key=self._requests.make_key(), ticket=record.ticket or b"")
         self._memory.change(pending=pending)
         return pending
 
@@ -129,6 +133,12 @@ class Enrolment:
         if pending.ticket and (refusal.reason == TICKET_USED or self._memory.record.owned):
             self._memory.change(ticket=None, pending=None)
             self._log("ticket_forgotten", cause=refusal.reason)
+
+
+def _requests(made: Made, memory: Memory) -> Requests:
+    if made.tpm is None:
+        return SoftwareRequests(made.identity)
+    return TpmRequests(made.tpm, made.identity, lambda: memory.record.keys.attestation)
 
 
 def _certificate(der: bytes) -> x509.Certificate:

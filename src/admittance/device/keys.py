@@ -1,40 +1,55 @@
-"""The device's keys: identity from its making, and those that it makes for itself."""
+"""The device's keys: identity from its making, in a file or in a TPM, and those that it makes for itself."""
 
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_bytes
 from typing import Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from admittance.device.state import KeyMaterial
+from admittance.device.tpm.port import DeviceTpm, open_tpm
 from admittance.errors import ConfigurationError, Malformed
 from admittance.protocol.provisioning.transaction import DeviceKeys
 from admittance.protocol.sealing import ClassicSealKey, HybridSealKey, SealKey, SymmetricSealKey
 from admittance.protocol.signing import Signer, SoftwareSigner, spki_of
-from admittance.wire.birth import Birth, Seal, decode_birth
+from admittance.wire.birth import Birth, decode_birth
 from admittance.wire.device_id import device_id
 
 IDENTITY_FILE: Final = "identity.key"
 BIRTH_FILE: Final = "birth.json"
+ATTESTATION_LABEL_BYTES: Final = 32
 
 
 @dataclass(frozen=True)
 class Made:
-    """What the maker put into the device: its birth document and its identity key."""
+    """What the maker put into the device: its birth document, its identity key, and its TPM if it has one."""
 
     birth: Birth
     identity: Signer
+    tpm: DeviceTpm | None = None
 
 
-def load_birth(folder: Path) -> Made:
-    """Load birth document and identity key (PEM, PKCS #8) from `folder`.
-
-    Raises `ConfigurationError` if a file is missing, open to others, damaged, or if the two don't belong together.
-    """
+def read_birth(folder: Path) -> Birth:
+    """Load the birth document alone. Raises `ConfigurationError` as `load_birth` does."""
     try:
-        birth = decode_birth(_private_file(folder / BIRTH_FILE))
+        return decode_birth(_private_file(folder / BIRTH_FILE))
+    except Malformed as error:
+        raise ConfigurationError(f"{folder} does not hold a device's birth: {error}") from error
+
+
+def load_birth(folder: Path, tcti: str = "") -> Made:
+    """Load birth document and identity key from `folder`: a PEM file (PKCS #8), or with `tcti` the TPM there.
+
+    Raises `ConfigurationError` if a file is missing, open to others, damaged, or if the two don't belong together;
+    with a TPM also `TpmUnavailable` or `TpmRefused`.
+    """
+    birth = read_birth(folder)
+    if birth.tpm is not None:
+        return _made_with_tpm(birth, tcti or birth.tpm.tcti)
+    try:
         identity = SoftwareSigner(_private_key(_private_file(folder / IDENTITY_FILE)))
     except Malformed as error:
         raise ConfigurationError(f"{folder} does not hold a device's birth: {error}") from error
@@ -43,14 +58,31 @@ def load_birth(folder: Path) -> Made:
     return Made(birth, identity)
 
 
-def make_keys(seal: Seal) -> KeyMaterial:
+def _made_with_tpm(birth: Birth, tcti: str) -> Made:
+    tpm = open_tpm(tcti)
+    identity = tpm.identity()
+    if device_id(identity.spki) != birth.device_id:
+        raise ConfigurationError(
+            f"The TPM at {tcti} is not that of device {birth.device_id}. Put the disk back into its own device, or "
+            "have this one made anew."
+        )
+    return Made(birth, identity, tpm)
+
+
+def make_keys(birth: Birth) -> KeyMaterial:
     """Make the keys of a device that boots for the first time or was reset."""
+    seal = birth.seal
     seal_key = b""
     if seal == "hybrid":
         seal_key = HybridSealKey.generate().to_bytes()
     elif seal == "classic":
         seal_key = ClassicSealKey.generate().to_bytes()
-    return KeyMaterial(seal=seal_key, channel=make_private_key(), access=make_private_key())
+    return KeyMaterial(
+        seal=seal_key,
+        channel=make_private_key(),
+        access=make_private_key(),
+        attestation=b"" if birth.tpm is None else token_bytes(ATTESTATION_LABEL_BYTES),
+    )
 
 
 def make_private_key() -> bytes:

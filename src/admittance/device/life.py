@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast, get_args
 
 from admittance.device.clock import TrustedClock
-from admittance.device.contact import DeviceContact, FirstContact, https_client, open_first_contact
+from admittance.device.contact import (
+    CertifiedListener,
+    DeviceContact,
+    DeviceListener,
+    FirstContact,
+    TpmSessionListener,
+    https_client,
+    open_first_contact,
+)
 from admittance.device.display.port import Display
 from admittance.device.enrolment import Enrolment
 from admittance.device.http import ClientCertificate
@@ -16,6 +24,7 @@ from admittance.device.log import Log
 from admittance.device.onboarding import Onboarding, QrForm, Times
 from admittance.device.radio.port import Radio
 from admittance.device.state import Memory, Operational, PremisesNetwork, ServerContact
+from admittance.device.tpm.session import TpmProver
 from admittance.device.upkeep import Doors, Upkeep
 from admittance.errors import NetworkFailure
 from admittance.protocol.provisioning import stock
@@ -63,6 +72,7 @@ class Life:
 
     def __init__(self, made: Made, memory: Memory, ports: Ports, settings: Settings) -> None:
         record = memory.record
+        self._made = made
         self._memory = memory
         self._radio = ports.radio
         self._log = ports.log
@@ -202,9 +212,23 @@ class Life:
         return open_first_contact(self._radio, server, self._clock)
 
     def _device(self, server: ServerContact, operational: Operational) -> DeviceContact:
-        certificate = ClientCertificate(tuple(operational.chain), private_key_pem(operational.key))
-        client = https_client(self._radio, server.anchors, self._clock, certificate)
-        return DeviceContact(client, server.device_url, self._clock)
+        return DeviceContact(self._listener(server, operational), self._clock)
+
+    def _listener(self, server: ServerContact, operational: Operational) -> DeviceListener:
+        if self._made.tpm is None:
+            certificate = ClientCertificate(tuple(operational.chain), private_key_pem(operational.key))
+            client = https_client(self._radio, server.anchors, self._clock, certificate)
+            return CertifiedListener(client, server.device_url)
+        record = self._memory.record
+        prover = TpmProver(
+            self._made.tpm,
+            device_id=self._made.birth.device_id,
+            epoch=record.epoch,
+            label=record.keys.attestation,
+            kept=operational.key,
+        )
+        client = https_client(self._radio, server.anchors, self._clock)
+        return TpmSessionListener(client, server.first_contact_url, prover)
 
     def _enrolled(self) -> None:
         self._onboarding.notify(EnrolmentFinished())

@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 
@@ -20,14 +21,19 @@ from admittance.device import agent
 from admittance.device.display.png import PngDisplay
 from admittance.device.display.port import Display, NoDisplay
 from admittance.device.display.terminal import TerminalDisplay
-from admittance.device.keys import load_birth
+from admittance.device.keys import load_birth, read_birth
 from admittance.device.life import Settings
 from admittance.device.log import LineLog
 from admittance.device.onboarding import QrForm, Times
 from admittance.device.radio.simulated import SimulatedRadio
-from admittance.errors import AdmittanceError, ConfigurationError, Unavailable
+from admittance.errors import AdmittanceError, ConfigurationError, TpmRefused, TpmUnavailable, Unavailable
 
-EXIT_CODES: Final[dict[type[AdmittanceError], int]] = {ConfigurationError: 6, Unavailable: 7}
+EXIT_CODES: Final[dict[type[AdmittanceError], int]] = {
+    ConfigurationError: 6,
+    Unavailable: 7,
+    TpmUnavailable: 7,
+    TpmRefused: 11,
+}
 UNEXPECTED: Final = 1
 
 _PROGRAM: Final = (
@@ -37,7 +43,8 @@ _PROGRAM: Final = (
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the agent is run with. `png` is the file that a "png" display replaces."""
+    """What the agent is run with. `png` is the file that a "png" display replaces; `tcti` leads to the device's TPM
+    if it is not where its birth says."""
 
     birth: str
     state: str
@@ -51,6 +58,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     poll_s: float
     qr_form: QrForm
     json_logs: bool
+    tcti: str
 
 
 def become(options: Options) -> NoReturn:
@@ -60,11 +68,13 @@ def become(options: Options) -> NoReturn:
 
 
 def main(encoded: str) -> None:
-    """Run the agent until it is told to end. Exits 6 for what an operator must mend, 7 for absent premises."""
+    """Run the agent until it is told to end. Exits 6 for what an operator must mend, 7 for absent premises or an
+    absent TPM, 11 for a TPM that refuses."""
     options = msgspec.json.decode(encoded, type=Options)
     log = LineLog(sys.stderr, time.monotonic, as_json=options.json_logs)
     try:
-        asyncio.run(_until_told(_run(options, log)))
+        with _tpm(options) as tcti:
+            asyncio.run(_until_told(_run(options, tcti, log)))
     except AdmittanceError as error:
         log("failed", cause=error.code, detail=str(error))
         sys.exit(EXIT_CODES.get(type(error), UNEXPECTED))
@@ -73,8 +83,22 @@ def main(encoded: str) -> None:
         sys.exit(UNEXPECTED)
 
 
-async def _run(options: Options, log: LineLog) -> None:
-    made = load_birth(Path(options.birth))
+@contextmanager
+def _tpm(options: Options) -> Iterator[str]:
+    """The TCTI of the device's TPM, or nothing. A software TPM runs as long as the agent."""
+    folder = Path(options.birth)
+    birth = read_birth(folder)
+    if options.tcti or birth.tpm is None or birth.tpm.tcti:
+        yield options.tcti
+        return
+    from admittance.tpm.software import software_tpm
+
+    with software_tpm(folder / birth.tpm.swtpm_state) as tcti:
+        yield tcti
+
+
+async def _run(options: Options, tcti: str, log: LineLog) -> None:
+    made = load_birth(Path(options.birth), tcti)
     radio = await SimulatedRadio.attach(options.premises, made.birth.device_id)
     times = Times(
         rotation_s=options.rotation_s,

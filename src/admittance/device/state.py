@@ -27,11 +27,13 @@ _DIGEST_BYTES: Final = 32
 
 class KeyMaterial(Message, frozen=True):
     """Keys that the device made for itself. `seal` is empty for a device that was made with a symmetric seal key;
-    `channel` and `access` are PKCS #8 (DER), P-256."""
+    `channel` and `access` are PKCS #8 (DER), P-256. `attestation` tells the attestation key in the TPM from those
+    before it (32 bytes); it is empty on a device without a TPM."""
 
     seal: bytes
     channel: bytes
     access: bytes
+    attestation: bytes = b""
 
 
 class ServerContact(Message, frozen=True):
@@ -51,7 +53,7 @@ class PremisesNetwork(Message, frozen=True):
 
 
 class PendingEnrolment(Message, frozen=True):
-    """A fresh operational key (PKCS #8, DER), kept from before its first request until its certificate came.
+    """A fresh operational key, as `Requests.make_key` gave it, from before its first request until its certificate.
 
     `ticket` is empty when the device renews or enrols again.
     """
@@ -61,8 +63,8 @@ class PendingEnrolment(Message, frozen=True):
 
 
 class Operational(Message, frozen=True):
-    """The operational key (PKCS #8, DER) with its certificate chain (DER, leaf first); to be renewed at `renew_at`
-    (Unix time)."""
+    """The operational key (as in `PendingEnrolment`) with its certificate chain (DER, leaf first); to be renewed at
+    `renew_at` (Unix time)."""
 
     key: bytes
     chain: Annotated[list[bytes], Meta(min_length=1, max_length=4)]

@@ -11,7 +11,7 @@ from admittance.device.enrolment import Enrolment, Registrar
 from admittance.device.joining import Joining
 from admittance.device.log import Log
 from admittance.device.state import Memory, Operational, ServerContact
-from admittance.errors import AdmittanceError, NetworkFailure, ServerRefused
+from admittance.errors import AdmittanceError, NetworkFailure, ServerRefused, TpmRefused
 from admittance.wire.enrolment import DeviceStatus
 
 FLOOR_STEP_S: Final = 3600
@@ -87,8 +87,8 @@ class Upkeep:
             return
         try:
             status = await self._doors.device(server, operational).status()
-        except NetworkFailure as error:
-            if error.cause != "server_refused":
+        except (NetworkFailure, TpmRefused) as error:
+            if isinstance(error, NetworkFailure) and error.cause != "server_refused":
                 raise
             self._log("access_refused", cause=cause_of(error))
             await self._enrol(registrar)

@@ -93,7 +93,7 @@ class Device:
         self.monotonic = 10.0
         self.registrar = Registrar(self.made)
         self.events: list[str] = []
-        memory = Memory(StateFile(self.state), first_record(make_keys("hybrid")))
+        memory = Memory(StateFile(self.state), first_record(make_keys(self.made.birth)))
         memory.change(
             epoch=1,
             last_sequence=1,
@@ -251,7 +251,7 @@ async def test_a_certificate_for_another_key_is_refused(device: Device, monkeypa
 
 
 async def test_a_reset_is_reported_once(device: Device) -> None:
-    device.memory.reset(make_keys("hybrid"))
+    device.memory.reset(make_keys(device.made.birth))
     await device.enrolment.report_reset(device.registrar)
     assert device.registrar.resets == [1]
     assert not device.memory.record.reset_unreported

@@ -44,14 +44,15 @@ def test_the_identity_of_another_device_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("seal", "public_bytes"), [("hybrid", 1216), ("classic", 32), ("symmetric", 0)])
 def test_a_device_makes_its_other_keys(tmp_path: Path, seal: Seal, public_bytes: int) -> None:
     made = make_birth(tmp_path, seal=seal)
-    keys = device_keys(made, make_keys(seal))
+    keys = device_keys(made, make_keys(made.birth))
     assert keys.seal.algorithm == seal
     assert len(keys.seal.public) == public_bytes
     assert len({made.identity.spki, keys.channel_spki, keys.access_spki}) == 3
 
 
-def test_no_two_devices_make_the_same_keys() -> None:
-    assert make_keys("hybrid") != make_keys("hybrid")
+def test_no_two_devices_make_the_same_keys(tmp_path: Path) -> None:
+    birth = make_birth(tmp_path).birth
+    assert make_keys(birth) != make_keys(birth)
 
 
 def test_a_key_that_is_none_is_refused() -> None:
