@@ -166,9 +166,7 @@ def swtpm(folder: Path, authority: EkAuthority) -> Iterator[Swtpm]:
 
 def _manufacture(folder: Path, authority: EkAuthority) -> None:
     (folder / "state").mkdir()
-    key = authority.key.private_bytes(
-        Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    key = authority.key.private_bytes(Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (folder / "ca.key").write_bytes(key)
     (folder / "ca.pem").write_bytes(authority.certificate.public_bytes(Encoding.PEM))
     (folder / "localca.conf").write_text(
