@@ -10,9 +10,9 @@ from rich.progress import track
 
 from admittance.cli.output import emit, json_option
 from admittance.errors import ConfigurationError
-from admittance.maker import labels, making
+from admittance.maker import endorsement, labels, making
 from admittance.maker.authority import init_maker, open_maker
-from admittance.wire.birth import Presence, Seal
+from admittance.wire.birth import EkKind, Presence, Seal
 
 DIRECTORY = click.Path(file_okay=False, path_type=Path)
 BUNDLE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -36,14 +36,21 @@ def maker() -> None:
 @click.option("--bundle", required=True, type=BUNDLE, help="The bundle of the server that devices are made for.")
 @json_option
 def init(directory: Path, name: str, bundle: Path, as_json: bool) -> None:
-    """Make a maker CA in DIRECTORY; the same again changes nothing.
+    """Make a maker CA in DIRECTORY, and a test CA for the endorsement keys of software TPMs; the same again changes
+    nothing.
 
     The server writes its bundle to maker-bundle.json in its data directory, and serves it at
     /.well-known/admittance.
     """
     made = init_maker(directory, name, bundle.read_bytes(), _now())
+    endorsement.init_endorsement(directory, name, _now())
     emit(
-        {"maker": made.name, "server": made.bundle.origin, "ca_file": str(directory / "maker-ca.pem")},
+        {
+            "maker": made.name,
+            "server": made.bundle.origin,
+            "ca_file": str(directory / "maker-ca.pem"),
+            "ek_ca_file": str(directory / endorsement.CERTIFICATE),
+        },
         as_json,
     )
 
@@ -63,6 +70,14 @@ def init(directory: Path, name: str, bundle: Path, as_json: bool) -> None:
     type=click.Choice(get_args(making.Algorithm)),
     help="Kind of the identity key.",
 )
+@click.option("--tpm", is_flag=True, help="Give each device a software TPM that holds its identity key.")
+@click.option(
+    "--ek",
+    default="p256",
+    show_default=True,
+    type=click.Choice(get_args(EkKind)),
+    help="Kind of the TPM's endorsement key.",
+)
 @click.option("--out", required=True, type=DIRECTORY, help="Directory of the batch.")
 @json_option
 def make(
@@ -73,16 +88,25 @@ def make(
     seal: Seal,
     certified: bool,
     algorithm: making.Algorithm,
+    tpm: bool,
+    ek: EkKind,
     out: Path,
     as_json: bool,
 ) -> None:
     """Make devices with the maker in DIRECTORY until the batch holds COUNT of them.
 
-    Each device gets a directory of its own with identity.key and birth.json (mode 0600: move them into the
-    device and keep no copy); manifest.jsonl is for `admit devices import`. A run that was interrupted is
-    finished by the same command.
+    Each device gets a directory of its own with birth.json and identity.key (mode 0600: move them into the
+    device and keep no copy), or with --tpm the state of a software TPM in place of the key; manifest.jsonl is
+    for `admit devices import`. A run that was interrupted is finished by the same command.
     """
-    plan = making.BatchPlan(model=model, presence=presence, seal=seal, certified=certified, algorithm=algorithm)
+    plan = making.BatchPlan(
+        model=model,
+        presence=presence,
+        seal=seal,
+        certified=certified,
+        algorithm=algorithm,
+        ek=ek if tpm else None,
+    )
     running = making.make_batch(open_maker(directory), plan, count, out, _now())
     made = [
         device.device_id

@@ -32,6 +32,7 @@ class _Maker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Maker:
     """A maker's CA, opened for making devices."""
 
+    directory: Path
     name: str
     bundle: ServerBundle
     certificate: x509.Certificate
@@ -94,7 +95,7 @@ def open_maker(directory: Path) -> Maker:
         raise ConfigurationError(f"The maker in {directory} cannot be opened: {error}") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ConfigurationError(f"{key_file} does not hold a P-256 key.")
-    return Maker(settings.name, bundle, certificate, key)
+    return Maker(directory, settings.name, bundle, certificate, key)
 
 
 def _make_authority(directory: Path, name: str, now: datetime.datetime) -> None:

@@ -19,17 +19,25 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_private_key,
+)
 
 from admittance.errors import ConfigurationError, Malformed
 from admittance.maker.authority import IdentityPublicKey, Maker, private_pem
 from admittance.maker.bundle import ServerBundle
+from admittance.maker.endorsement import open_endorsement
 from admittance.maker.files import sync_directory, write_private
 from admittance.wire import crockford
 from admittance.wire.birth import (
     Birth,
+    EkKind,
     Presence,
     Seal,
+    TpmAccess,
     access_point_ssid,
     check_model,
     decode_birth,
@@ -50,6 +58,9 @@ Algorithm = Literal["p256", "ed25519"]
 MANIFEST = "manifest.jsonl"
 IDENTITY_KEY = "identity.key"
 BIRTH = "birth.json"
+TPM_STATE = "tpm"
+IDENTITY_PUBLIC_KEY = "identity.spki"
+EK_CERTIFICATE = "ek-certificate.der"
 
 _PLAN = "batch.json"
 _UNFINISHED = ".making-"
@@ -58,13 +69,15 @@ _MANIFEST_SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
 class BatchPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all devices of a batch have in common."""
+    """What all devices of a batch have in common. With `ek` each has a software TPM with an endorsement key of that
+    kind, which holds its identity key."""
 
     model: str
     presence: Presence
     seal: Seal
     certified: bool
     algorithm: Algorithm
+    ek: EkKind | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,8 @@ def make_batch(maker: Maker, plan: BatchPlan, count: int, out: Path, now: dateti
     Raises `ConfigurationError` when `out` holds another kind of batch, or another process works on it.
     """
     check_model(plan.model)
+    if plan.ek is not None and plan.algorithm != "p256":
+        raise ConfigurationError("The identity key in a TPM is a P-256 key; choose --key p256.")
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(out):
         _keep_plan(out, plan)
@@ -141,8 +156,9 @@ def _listed(out: Path) -> set[str]:
 
 
 def _make_device(maker: Maker, plan: BatchPlan, out: Path, now: datetime.datetime) -> MadeDevice:
-    key = Ed25519PrivateKey.generate() if plan.algorithm == "ed25519" else _p256_key()
-    public_key = key.public_key()
+    unfinished = out / f"{_UNFINISHED}{secrets.token_hex(8)}"
+    unfinished.mkdir(mode=0o700)
+    public_key = _make_identity(maker, plan, unfinished, now)
     identifier = device_id(_spki(public_key))
     certificate = None
     if plan.certified:
@@ -159,19 +175,30 @@ def _make_device(maker: Maker, plan: BatchPlan, out: Path, now: datetime.datetim
         seal=plan.seal,
         seal_key=secrets.token_bytes(32) if plan.seal == "symmetric" else None,
         identity_certificate=certificate,
+        tpm=None if plan.ek is None else TpmAccess(swtpm_state=TPM_STATE),
     )
-    unfinished = out / f"{_UNFINISHED}{identifier}"
-    unfinished.mkdir(mode=0o700)
-    write_private(unfinished / IDENTITY_KEY, private_pem(key))
     write_private(unfinished / BIRTH, encode_birth(birth))
     finished = unfinished.rename(out / identifier)
     sync_directory(out)
     return MadeDevice(identifier, finished)
 
 
+def _make_identity(maker: Maker, plan: BatchPlan, directory: Path, now: datetime.datetime) -> IdentityPublicKey:
+    """Make the identity key in `directory`: a file, or a TPM with what the maker keeps of it."""
+    if plan.ek is None:
+        key = Ed25519PrivateKey.generate() if plan.algorithm == "ed25519" else _p256_key()
+        write_private(directory / IDENTITY_KEY, private_pem(key))
+        return key.public_key()
+    from admittance.maker.tpm import manufacture
+
+    made = manufacture(directory / TPM_STATE, plan.ek, open_endorsement(maker.directory), now)
+    write_private(directory / IDENTITY_PUBLIC_KEY, made.identity_spki)
+    write_private(directory / EK_CERTIFICATE, made.ek_certificate)
+    return _p256_public_key(made.identity_spki)
+
+
 def _manifest_line(bundle: ServerBundle, directory: Path) -> bytes:
     birth = decode_birth((directory / BIRTH).read_bytes())
-    key = load_pem_private_key((directory / IDENTITY_KEY).read_bytes(), password=None)
     plaintext = encode_secrets(
         DeviceSecrets(
             access_point_ssid=birth.access_point_ssid,
@@ -185,11 +212,19 @@ def _manifest_line(bundle: ServerBundle, directory: Path) -> bytes:
             device_id=birth.device_id,
             model=birth.model,
             presence=birth.presence,
-            identity_spki=key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+            identity_spki=_identity_spki(birth, directory),
             identity_certificate=birth.identity_certificate,
             secrets=_MANIFEST_SUITE.encrypt(plaintext, bundle.manifest_key, info=secrets_info(birth.device_id)),
+            ek_certificate=None if birth.tpm is None else (directory / EK_CERTIFICATE).read_bytes(),
         )
     )
+
+
+def _identity_spki(birth: Birth, directory: Path) -> bytes:
+    if birth.tpm is not None:
+        return (directory / IDENTITY_PUBLIC_KEY).read_bytes()
+    key = load_pem_private_key((directory / IDENTITY_KEY).read_bytes(), password=None)
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _append(out: Path, line: bytes) -> None:
@@ -212,6 +247,13 @@ def _locked(out: Path) -> Iterator[None]:
 
 def _p256_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
+
+
+def _p256_public_key(spki: bytes) -> ec.EllipticCurvePublicKey:
+    key = load_der_public_key(spki)
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise Malformed("The TPM's identity key is not a P-256 key.")
+    return key
 
 
 def _spki(key: IdentityPublicKey) -> bytes:
