@@ -26,7 +26,9 @@ from admittance.protocol.sealing import (
     spki_sha256,
 )
 from admittance.protocol.signing import SoftwareSigner
+from admittance.server.accounts import service as account_service
 from admittance.server.accounts.model import AuthenticatedAccount
+from admittance.server.accounts.passwords import PasswordHashes
 from admittance.server.accounts.store import accounts
 from admittance.server.activation.model import Activation, ActivationRequest, Caller, ServerNetwork
 from admittance.server.audit.journal import Journal
@@ -168,7 +170,18 @@ class World:
                 journal=Journal(folder / "journal.jsonl", self.keystore.audit_key),
             ),
         )
-        self.services = assembly.build(self.foundation)
+        self.accounts = account_service.build(
+            database=database,
+            clock=self.clock,
+            audit=self.foundation.audit_log,
+            envelope=self.foundation.envelope,
+            origin=ORIGIN,
+            code_key=self.keystore.code_key,
+            dpop_nonce_key=self.keystore.dpop_nonce_key,
+            default_quota=self.foundation.config.policy.quota,
+            hashes=PasswordHashes(memory_kib=8, passes=1),
+        )
+        self.services = assembly.build(self.foundation, self.accounts.passwords)
         self.importer = assembly.manifest_import(self.foundation)
         root = x509.load_der_x509_certificate(self.keystore.configuration_root)
         self.root_spki_sha256 = spki_sha256(root)

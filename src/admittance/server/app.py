@@ -26,6 +26,7 @@ from admittance.server.mail.sender import OutboxSender
 from admittance.server.mail.transports import transport_for
 from admittance.server.purge import Purge
 from admittance.server.server import Loop, Secured, Server
+from admittance.server.sms.sender import SmsSender
 from admittance.server.tls import Certificate, GivenCertificate, OwnCertificate, device_context, server_context
 from admittance.wire import base64url
 
@@ -55,7 +56,7 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
         token_ttl_s=config.policy.token_ttl_s,
         breach_list=breach_list(config),
     )
-    devices = device_services.build(foundation)
+    devices = device_services.build(foundation, accounts.passwords)
 
     people = application(
         [
@@ -66,7 +67,11 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
     )
     first_contact = application(devices.first_contact_routes())
     device = application(devices.device_routes())
-    return Server(foundation, listeners(foundation, people, first_contact, device), loops(foundation))
+    return Server(
+        foundation,
+        listeners(foundation, people, first_contact, device),
+        loops(foundation, devices.factors.sender),
+    )
 
 
 def breach_list(config: Config) -> Path | None:
@@ -121,11 +126,13 @@ def device_certificate(foundation: Foundation) -> Certificate:
     return OwnCertificate(_tls_folder(foundation) / "device.pem", hosts, foundation.keystore.tls_anchor)
 
 
-def loops(foundation: Foundation) -> tuple[Loop, ...]:
+def loops(foundation: Foundation, sms: SmsSender | None) -> tuple[Loop, ...]:
     """Work that goes on until the server stops."""
     config = foundation.config
     purge = Purge(database=foundation.database, clock=foundation.clock)
     always: tuple[Loop, ...] = (lambda: repeat("purge", PURGE_EVERY_S, purge.run),)
+    if sms is not None:
+        always = (*always, sms.run)
     transport = transport_for(
         config.mail.smtp,
         sender=config.mail.sender,

@@ -28,7 +28,7 @@ TABLE: dict[type[errors.AdmittanceError], Problem] = {
     errors.NonceRequired: Problem(401, "A fresh nonce is required"),
     errors.NotAllowed: Problem(403, "Not allowed"),
     errors.FactorRequired: Problem(403, "A second factor is needed"),
-    errors.ApprovalPending: Problem(202, "Waiting for the owner"),
+    errors.ApprovalPending: Problem(403, "Waiting for the owner"),
     errors.NotFound: Problem(404, "Not found"),
     errors.AlreadyUsed: Problem(409, "Already used"),
     errors.Expired: Problem(410, "Expired"),

@@ -6,12 +6,21 @@ from admittance.server.accounts.store import invites, login_throttles, proofs_se
 from admittance.server.activation.store import challenges
 from admittance.server.clock import Clock
 from admittance.server.database import Database
+from admittance.server.enrolment.factors.tables import (
+    approvals,
+    device_logins,
+    enrolment_codes,
+    factor_tries,
+    sms_codes,
+)
 from admittance.server.enrolment.store import spent_nonces
 from admittance.server.mail.store import outbox
+from admittance.server.sms.store import outbox as sms_outbox
 
 KEEP_INVITES_S = 30 * 86_400
 KEEP_CHALLENGES_S = 3600
 KEEP_MAIL_S = 30 * 86_400
+KEEP_FACTORS_S = 86_400
 
 
 class Purge:
@@ -32,6 +41,12 @@ class Purge:
             delete(challenges).where(challenges.c.expires_at <= now - KEEP_CHALLENGES_S),
             delete(spent_nonces).where(spent_nonces.c.expires_at <= now),
             delete(outbox).where(outbox.c.state != "waiting", outbox.c.created_at <= now - KEEP_MAIL_S),
+            delete(sms_outbox).where(sms_outbox.c.created_at <= now - KEEP_FACTORS_S),
+            delete(factor_tries).where(factor_tries.c.ends_at <= now),
+            *(
+                delete(table).where(table.c.expires_at <= now - KEEP_FACTORS_S)
+                for table in (enrolment_codes, sms_codes, approvals, device_logins)
+            ),
         )
         gone = 0
         for statement in statements:

@@ -6,6 +6,8 @@ from admittance.server.audit import store as audit
 from admittance.server.database import metadata
 from admittance.server.devices import store as devices
 from admittance.server.enrolment import store as enrolment
+from admittance.server.enrolment.factors import tables as factors
 from admittance.server.mail import store as mail
+from admittance.server.sms import store as sms
 
-__all__ = ["accounts", "activation", "audit", "devices", "enrolment", "mail", "metadata"]
+__all__ = ["accounts", "activation", "audit", "devices", "enrolment", "factors", "mail", "metadata", "sms"]

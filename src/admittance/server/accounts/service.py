@@ -13,6 +13,7 @@ from admittance.server.accounts.dpop import Nonces, ProofVerifier
 from admittance.server.accounts.invites import INVITE_TTL_S, Invites
 from admittance.server.accounts.model import Account
 from admittance.server.accounts.networks import Networks
+from admittance.server.accounts.password_check import PasswordCheck
 from admittance.server.accounts.passwords import PasswordHashes, PasswordRules, read_breached_hashes
 from admittance.server.accounts.replays import ReplayCache
 from admittance.server.accounts.throttle import LoginThrottle
@@ -59,6 +60,7 @@ class AccountServices:
     tokens: Tokens
     networks: Networks
     authenticator: Authenticator
+    passwords: PasswordCheck
 
 
 def build(
@@ -120,6 +122,7 @@ def build(
         invites=invites,
         tokens=tokens,
         networks=Networks(database=database, clock=clock, audit=audit, envelope=envelope),
+        passwords=PasswordCheck(database=database, clock=clock, hashes=hashes, throttle=throttle),
         authenticator=Authenticator(
             database=database, clock=clock, tokens=tokens, verifier=verifier, replays=replays
         ),

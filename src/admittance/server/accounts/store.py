@@ -87,6 +87,17 @@ premises_networks = Table(
     Column("updated_at", BigInteger, nullable=False),
 )
 
+trusted_apps = Table(
+    "trusted_apps",
+    metadata,
+    Column(
+        "account_id", Text, ForeignKey("accounts.account_id", ondelete="CASCADE"), primary_key=True, nullable=False
+    ),
+    Column("jkt", Text, primary_key=True, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+)
+
 
 def account_of(row: Row[tuple[object, ...]], default_quota: int) -> Account:
     """The account in a row that holds every column of `accounts`."""

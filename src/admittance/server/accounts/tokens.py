@@ -10,6 +10,7 @@ from admittance.server.accounts.passwords import PasswordHashes
 from admittance.server.accounts.replays import ReplayCache
 from admittance.server.accounts.secrets_at_rest import SecretHasher, new_secret
 from admittance.server.accounts.throttle import LoginThrottle
+from admittance.server.accounts.trust import trust_first
 from admittance.server.audit.store import AuditLog
 from admittance.server.clock import Clock
 from admittance.server.database import Database
@@ -77,6 +78,7 @@ class Tokens:
                 issued_at=int(now),
                 expires_at=int(now) + self._ttl_s,
             )
+            await trust_first(connection, account.account_id, proof.jkt, int(now))
             await self._audit.append(
                 connection,
                 event="token.issued",

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from admittance.errors import ConfigurationError
 from admittance.protocol.signing import SoftwareSigner
+from admittance.server.accounts.password_check import PasswordCheck
 from admittance.server.accounts.service import AccountServices
 from admittance.server.activation import routes as activation_routes
 from admittance.server.activation.challenges import Challenges
@@ -24,12 +25,14 @@ from admittance.server.devices.service import SetupService
 from admittance.server.enrolment import routes as enrolment_routes
 from admittance.server.enrolment.crl import RevocationList
 from admittance.server.enrolment.devices import DeviceAuthenticator
+from admittance.server.enrolment.factors import assembly as factor_services
+from admittance.server.enrolment.factors.assembly import FactorServices
 from admittance.server.enrolment.fleet import Fleet
 from admittance.server.enrolment.issuance import CertificateIssuer
 from admittance.server.enrolment.mails import OwnerMails
 from admittance.server.enrolment.model import CertificatePolicy
 from admittance.server.enrolment.nonces import Nonces
-from admittance.server.enrolment.service import EnrolmentService
+from admittance.server.enrolment.service import NOBODY, EnrolmentService
 from admittance.server.foundation import Foundation
 
 
@@ -46,6 +49,7 @@ class DeviceServices:
     devices: DeviceAuthenticator
     fleet: Fleet
     revocations: RevocationList
+    factors: FactorServices
 
     def people_routes(self, accounts: AccountServices) -> list[Route]:
         authenticator = accounts.authenticator
@@ -63,17 +67,24 @@ class DeviceServices:
             *enrolment_routes.people_routes(
                 authenticator=authenticator, fleet=self.fleet, revocations=self.revocations
             ),
+            *self.factors.people_routes(authenticator),
         ]
 
     def first_contact_routes(self) -> list[Route]:
-        return enrolment_routes.first_contact_routes(enrolments=self.enrolments, revocations=self.revocations)
+        return [
+            *enrolment_routes.first_contact_routes(enrolments=self.enrolments, revocations=self.revocations),
+            *self.factors.first_contact_routes(),
+        ]
 
     def device_routes(self) -> list[Route]:
-        return enrolment_routes.device_routes(devices=self.devices, clock=self.foundation.clock)
+        return [
+            *enrolment_routes.device_routes(devices=self.devices, clock=self.foundation.clock),
+            *self.factors.device_routes(self.devices.device),
+        ]
 
 
-def build(foundation: Foundation) -> DeviceServices:
-    """Raises `ConfigurationError` if a maker's CA file cannot be used."""
+def build(foundation: Foundation, passwords: PasswordCheck) -> DeviceServices:
+    """Raises `ConfigurationError` if a maker's CA file or ``[sms]`` cannot be used."""
     config, keys = foundation.config, foundation.keystore
     database, audit, clock = foundation.database, foundation.audit_log, foundation.clock
     catalogue = read_catalogue(config)
@@ -81,6 +92,18 @@ def build(foundation: Foundation) -> DeviceServices:
     codes = TicketCodes(keys.code_key)
     policy = CertificatePolicy(config.policy.certificate_ttl_s)
     mails = OwnerMails(config.server.origin)
+    nonces = Nonces(keys.code_key, os.urandom)
+    addresses = _addresses(foundation)
+    factors = factor_services.build(
+        foundation,
+        catalogue=catalogue,
+        mails=mails,
+        nonces=nonces,
+        tickets=codes,
+        passwords=passwords,
+        addresses=addresses,
+        nobody=NOBODY,
+    )
     issuing_ca = keys.issuing_ca
     return DeviceServices(
         foundation=foundation,
@@ -94,7 +117,7 @@ def build(foundation: Foundation) -> DeviceServices:
             audit=audit,
             catalogue=catalogue,
             identities=IdentityCheck(origin=config.server.origin, catalogue=catalogue),
-            sealer=_sealer(foundation, secrets, policy),
+            sealer=_sealer(foundation, addresses, secrets, policy),
             codes=codes,
             clock=clock,
             random=os.urandom,
@@ -106,10 +129,11 @@ def build(foundation: Foundation) -> DeviceServices:
             audit=audit,
             catalogue=catalogue,
             codes=codes,
-            nonces=Nonces(keys.code_key, os.urandom),
+            nonces=nonces,
             issuer=CertificateIssuer(issuing_ca.key, issuing_ca.certificate),
             policy=policy,
             mails=mails,
+            factors=factors.factors,
             clock=clock,
         ),
         devices=DeviceAuthenticator(database=database, policy=policy, clock=clock),
@@ -117,6 +141,7 @@ def build(foundation: Foundation) -> DeviceServices:
         revocations=RevocationList(
             database=database, key=issuing_ca.key, certificate=issuing_ca.certificate, clock=clock
         ),
+        factors=factors,
     )
 
 
@@ -151,14 +176,20 @@ def read_catalogue(config: Config) -> Catalogue:
     return Catalogue(models, makers)
 
 
-def _sealer(foundation: Foundation, secrets: SecretBox, policy: CertificatePolicy) -> ConfigurationSealer:
-    config, keys = foundation.config, foundation.keystore
-    addresses = ServerAddresses(
+def _addresses(foundation: Foundation) -> ServerAddresses:
+    config = foundation.config
+    return ServerAddresses(
         origin=config.server.origin,
         first_contact_url=config.first_contact_url,
         device_url=config.device_url,
-        anchors=(keys.tls_anchor.certificate_der,),
+        anchors=(foundation.keystore.tls_anchor.certificate_der,),
     )
+
+
+def _sealer(
+    foundation: Foundation, addresses: ServerAddresses, secrets: SecretBox, policy: CertificatePolicy
+) -> ConfigurationSealer:
+    keys = foundation.keystore
     return ConfigurationSealer(
         addresses=addresses,
         signer=SoftwareSigner(keys.configuration_key),

@@ -3,9 +3,26 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from admittance.errors import AuthenticationFailed, Refused
+
 RevocationReason = Literal["superseded", "privilege_withdrawn", "cessation_of_operation"]
 
 MAX_CERTIFICATE_TTL_S = 7 * 24 * 3600
+
+UNIFORM = "The request is not authenticated, or this device may not enrol now."
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """`reason` goes to the audit log, unless it is empty; `error` to the device."""
+
+    reason: str
+    error: Refused
+
+
+def uniform(reason: str) -> Refusal:
+    """A refusal that looks like every other one."""
+    return Refusal(reason, AuthenticationFailed(UNIFORM))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@
 4. Answer again what was answered before: same device, epoch, ticket and key.
 5. Decide: the device is its owner's, its epoch is the current one, its ticket is its own and open; without a
    ticket the device enrolled before and was not reset since.
-6. Spend the nonce and consume the ticket, each by one conditional statement.
+6. Spend the nonce, use up the second factor where one is needed, and consume the ticket, each by one conditional
+   statement.
 7. Sign the certificate and store it with the request (the evidence) and the decision.
 8. Make a pending device active, queue the owner's mail, append to the audit log; commit.
 9. Answer. A crash before 8 leaves nothing, a crash after it is answered by 4.
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from admittance.errors import AlreadyUsed, AuthenticationFailed, Expired, Refused, TicketUsed
+from admittance.errors import AlreadyUsed, AuthenticationFailed, Expired, TicketUsed
 from admittance.protocol.enrolment import VerifiedEnrolment, read_request, read_reset_report
 from admittance.protocol.signing import spki_of
 from admittance.server.activation import store as activations
@@ -33,27 +34,19 @@ from admittance.server.devices import store as registry
 from admittance.server.devices.catalogue import Catalogue
 from admittance.server.devices.model import DeviceRecord
 from admittance.server.enrolment import store
+from admittance.server.enrolment.factors.service import Factors
 from admittance.server.enrolment.issuance import CertificateIssuer, OperationalCertificate
 from admittance.server.enrolment.mails import OwnerMails
-from admittance.server.enrolment.model import CertificatePolicy, Issued
+from admittance.server.enrolment.model import UNIFORM, CertificatePolicy, Issued, Refusal, uniform
 from admittance.server.enrolment.nonces import Nonces
 from admittance.wire.device_id import check_device_id, registry_key
 
-_NOBODY = spki_of(ec.generate_private_key(ec.SECP256R1()).public_key())
+NOBODY = spki_of(ec.generate_private_key(ec.SECP256R1()).public_key())
 """Verifies nothing: unknown devices cost the same work as known ones."""
 
-_UNIFORM = "The request is not authenticated, or this device may not enrol now."
 _FORGET_EVERY_S = 60
 
 Outcome = TypeVar("Outcome")
-
-
-@dataclass(frozen=True)
-class _Refusal:
-    """`reason` goes to the audit log, `error` to the device."""
-
-    reason: str
-    error: Refused
 
 
 @dataclass(frozen=True)
@@ -83,10 +76,12 @@ class EnrolmentService:
         issuer: CertificateIssuer,
         policy: CertificatePolicy,
         mails: OwnerMails,
+        factors: Factors,
         clock: Clock,
     ) -> None:
         self._database = database
         self._audit = audit
+        self._factors = factors
         self._catalogue = catalogue
         self._codes = codes
         self._nonces = nonces
@@ -136,7 +131,7 @@ class EnrolmentService:
         expires_at = self._nonces.expiry(nonce, device_id)
         report = unverified.verify(await self._identity(device_id), nonce)
 
-        async def apply(connection: AsyncConnection, record: DeviceRecord, now: float) -> _Refusal | None:
+        async def apply(connection: AsyncConnection, record: DeviceRecord, now: float) -> Refusal | None:
             if report.resets <= record.resets:
                 return None
             refusal = await self._spend(connection, nonce, expires_at, now)
@@ -150,21 +145,21 @@ class EnrolmentService:
     async def _identity(self, device_id: str) -> bytes:
         async with self._database.read() as connection:
             record = await registry.find(connection, device_id)
-        return _NOBODY if record is None else record.identity_spki
+        return NOBODY if record is None else record.identity_spki
 
     async def _in_transaction(
         self,
         device_id: str,
-        work: Callable[[AsyncConnection, DeviceRecord, float], Awaitable[Outcome | _Refusal]],
+        work: Callable[[AsyncConnection, DeviceRecord, float], Awaitable[Outcome | Refusal]],
     ) -> Outcome:
         """Do `work` on the locked device; a refusal is committed with its reason in the audit log, and raised."""
         now = self._clock()
         async with self._database.transaction() as connection:
             record = await registry.find(connection, device_id, lock=True)
             if record is None:
-                raise AuthenticationFailed(_UNIFORM)
+                raise AuthenticationFailed(UNIFORM)
             outcome = await work(connection, record, now)
-            if isinstance(outcome, _Refusal):
+            if isinstance(outcome, Refusal) and outcome.reason:
                 await self._audit.append(
                     connection,
                     event="enrolment.refused",
@@ -173,17 +168,21 @@ class EnrolmentService:
                     details={"reason": outcome.reason},
                     now=now,
                 )
-        if isinstance(outcome, _Refusal):
+        if isinstance(outcome, Refusal):
             raise outcome.error
         return outcome
 
     async def _enrol(
         self, connection: AsyncConnection, record: DeviceRecord, request: _Request, now: float
-    ) -> Issued | _Refusal:
+    ) -> Issued | Refusal:
+        claimed = await self._factors.claim(connection, record, request.ticket_mac, now)
+        if isinstance(claimed, Refusal):
+            return claimed
+        record = claimed
         if record.owner(now) is None or record.account_id is None:
-            return _uniform(f"state_{record.state}")
+            return uniform(f"state_{record.state}")
         if request.verified.epoch != record.epoch:
-            return _uniform("epoch")
+            return uniform("epoch")
         issued = await store.find_issued(
             connection, record.registry_key, request.spki_sha256, request.ticket_mac, record.epoch, int(now)
         )
@@ -192,35 +191,51 @@ class EnrolmentService:
         refusal = await self._check_right(connection, record, request, now)
         if refusal is None:
             refusal = await self._spend(connection, request.nonce, request.nonce_expires_at, now)
-        if refusal is None and request.ticket_mac is not None:
-            refusal = await self._consume(connection, request.ticket_mac, request.spki_sha256, now)
         if refusal is not None:
             return refusal
+        factor = ""
+        if request.ticket_mac is not None:
+            outcome = await self._factors.require(
+                connection,
+                record,
+                self._catalogue.find(record.model),
+                record.account_id,
+                request.verified.factor,
+                now,
+                ticket_mac=request.ticket_mac,
+                source=request.source,
+            )
+            if isinstance(outcome, Refusal):
+                return outcome
+            factor = outcome
+            refusal = await self._consume(connection, request.ticket_mac, request.spki_sha256, now)
+            if refusal is not None:
+                return refusal
         certificate = self._issuer.issue(record.device_id, request.verified.operational_spki, self._policy.ttl_s, now)
-        await self._store(connection, record, request, certificate, now)
+        await self._store(connection, record, request, certificate, factor, now)
         return self._issued(certificate.der, now, is_new=True)
 
     async def _check_right(
         self, connection: AsyncConnection, record: DeviceRecord, request: _Request, now: float
-    ) -> _Refusal | None:
+    ) -> Refusal | None:
         if request.ticket_mac is None:
-            return _uniform("needs_ticket") if record.state == "pending" or record.needs_ticket else None
+            return uniform("needs_ticket") if record.state == "pending" or record.needs_ticket else None
         ticket = await activations.find_ticket(connection, request.ticket_mac)
         return _ticket_refusal(ticket, record, now)
 
-    async def _spend(self, connection: AsyncConnection, nonce: bytes, expires_at: int, now: float) -> _Refusal | None:
+    async def _spend(self, connection: AsyncConnection, nonce: bytes, expires_at: int, now: float) -> Refusal | None:
         if expires_at <= now:
-            return _Refusal("nonce_expired", Expired("The nonce is older than 5 minutes: ask for a new one."))
+            return Refusal("nonce_expired", Expired("The nonce is older than 5 minutes: ask for a new one."))
         if now - self._forgot_at >= _FORGET_EVERY_S:
             self._forgot_at = now
             await store.forget_nonces(connection, int(now))
         if not await store.spend_nonce(connection, nonce, expires_at):
-            return _Refusal("nonce_used", AlreadyUsed("The nonce was used before: ask for a new one."))
+            return Refusal("nonce_used", AlreadyUsed("The nonce was used before: ask for a new one."))
         return None
 
     async def _consume(
         self, connection: AsyncConnection, ticket_mac: bytes, spki_sha256: bytes, now: float
-    ) -> _Refusal | None:
+    ) -> Refusal | None:
         if await activations.consume_ticket(connection, ticket_mac, spki_sha256, int(now)):
             return None
         return _TICKET_USED
@@ -231,6 +246,7 @@ class EnrolmentService:
         record: DeviceRecord,
         request: _Request,
         certificate: OperationalCertificate,
+        factor: str,
         now: float,
     ) -> None:
         with_ticket = request.ticket_mac is not None
@@ -247,7 +263,7 @@ class EnrolmentService:
             ticket_mac=request.ticket_mac,
             certificate=certificate.der,
             request=request.signed,
-            decision=_decision(record, request, reason),
+            decision=_decision(record, request, reason, factor),
             issued_at=int(now),
             not_after=certificate.not_after,
         )
@@ -255,13 +271,21 @@ class EnrolmentService:
             await registry.change(connection, _enrolled(record, now))
         if reason != "renewal" and record.account_id is not None:
             name = self._catalogue.display_name(record.model)
-            await self._mails.enrolled(connection, record.account_id, record.device_id, name, request.source, now)
+            await self._mails.enrolled(
+                connection, record.account_id, record.device_id, name, request.source, factor, now
+            )
         await self._audit.append(
             connection,
             event="device.enrolled",
             actor=f"device:{record.device_id}",
             subject=f"device:{record.device_id}",
-            details={"by": reason, "epoch": record.epoch, "serial": certificate.serial, "source": request.source},
+            details={
+                "by": reason,
+                "epoch": record.epoch,
+                "serial": certificate.serial,
+                "source": request.source,
+                "factor": factor,
+            },
             now=now,
         )
 
@@ -284,25 +308,21 @@ class EnrolmentService:
         return Issued(certificate, self._issuer.certificate, int(now), self._policy.renew_after_s, is_new)
 
 
-_TICKET_USED = _Refusal("ticket_used", TicketUsed("The ticket was used before, with another key."))
+_TICKET_USED = Refusal("ticket_used", TicketUsed("The ticket was used before, with another key."))
 
 
-def _uniform(reason: str) -> _Refusal:
-    return _Refusal(reason, AuthenticationFailed(_UNIFORM))
-
-
-def _ticket_refusal(ticket: Row[Any] | None, record: DeviceRecord, now: float) -> _Refusal | None:
+def _ticket_refusal(ticket: Row[Any] | None, record: DeviceRecord, now: float) -> Refusal | None:
     if ticket is None:
-        return _uniform("ticket_unknown")
+        return uniform("ticket_unknown")
     bound_to = (ticket.registry_key, ticket.account_id, ticket.epoch)
     if bound_to != (record.registry_key, record.account_id, record.epoch):
-        return _uniform("ticket_of_another")
+        return uniform("ticket_of_another")
     if ticket.cancelled_at is not None:
-        return _uniform("ticket_cancelled")
+        return uniform("ticket_cancelled")
     if ticket.used_at is not None:
         return _TICKET_USED
     if ticket.expires_at <= now:
-        return _uniform("ticket_lapsed")
+        return uniform("ticket_lapsed")
     return None
 
 
@@ -311,9 +331,10 @@ def _enrolled(record: DeviceRecord, now: float) -> DeviceRecord:
     return replace(record, state="active", needs_ticket=False, pending_until=None, activated_at=activated_at)
 
 
-def _decision(record: DeviceRecord, request: _Request, reason: str) -> str:
+def _decision(record: DeviceRecord, request: _Request, reason: str, factor: str) -> str:
     decision = {
         "by": reason,
+        "factor": factor,
         "assurance": record.assurance,
         "model": record.model,
         "epoch": record.epoch,

@@ -69,6 +69,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_devices_account_id"), "devices", ["account_id"], unique=False)
     op.create_table(
+        "factor_tries",
+        sa.Column("bucket", sa.Text(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("ends_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", name=op.f("pk_factor_tries")),
+    )
+    op.create_index(op.f("ix_factor_tries_ends_at"), "factor_tries", ["ends_at"], unique=False)
+    op.create_table(
         "invites",
         sa.Column("secret_mac", sa.LargeBinary(length=32), nullable=False),
         sa.Column("email", sa.Text(), nullable=False),
@@ -120,12 +128,33 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("issuer", name=op.f("pk_revocation_list")),
     )
     op.create_table(
+        "sms_outbox",
+        sa.Column("sms_id", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("next_attempt_at", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("last_error", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("sms_id", name=op.f("pk_sms_outbox")),
+    )
+    op.create_index("ix_sms_outbox_state_next_attempt_at", "sms_outbox", ["state", "next_attempt_at"], unique=False)
+    op.create_table(
         "spent_nonces",
         sa.Column("nonce", sa.LargeBinary(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("nonce", name=op.f("pk_spent_nonces")),
     )
     op.create_index(op.f("ix_spent_nonces_expires_at"), "spent_nonces", ["expires_at"], unique=False)
+    op.create_table(
+        "account_factors",
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("kinds", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.account_id"], name=op.f("fk_account_factors_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_account_factors")),
+    )
     op.create_table(
         "activations",
         sa.Column("challenge", sa.LargeBinary(), nullable=False),
@@ -147,6 +176,29 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("challenge", name=op.f("pk_activations")),
     )
     op.create_index(op.f("ix_activations_registry_key"), "activations", ["registry_key"], unique=False)
+    op.create_table(
+        "approvals",
+        sa.Column("registry_key", sa.LargeBinary(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("decision", sa.Text(), nullable=True),
+        sa.Column("decided_at", sa.BigInteger(), nullable=True),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.account_id"], name=op.f("fk_approvals_account_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["registry_key"], ["devices.registry_key"], name=op.f("fk_approvals_registry_key"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("registry_key", "account_id", "epoch", name=op.f("pk_approvals")),
+    )
+    op.create_index(
+        op.f("ix_approvals_account_id_expires_at"), "approvals", ["account_id", "expires_at"], unique=False
+    )
+    op.create_index(op.f("ix_approvals_expires_at"), "approvals", ["expires_at"], unique=False)
     op.create_table(
         "certificates",
         sa.Column("serial", sa.Text(), nullable=False),
@@ -175,6 +227,50 @@ def upgrade() -> None:
     op.create_index(op.f("ix_certificates_revoked_at"), "certificates", ["revoked_at"], unique=False)
     op.create_index(op.f("ix_certificates_spki_sha256"), "certificates", ["spki_sha256"], unique=False)
     op.create_table(
+        "device_logins",
+        sa.Column("ticket_mac", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("registry_key", sa.LargeBinary(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.account_id"], name=op.f("fk_device_logins_account_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["registry_key"], ["devices.registry_key"], name=op.f("fk_device_logins_registry_key"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("ticket_mac", name=op.f("pk_device_logins")),
+    )
+    op.create_index(op.f("ix_device_logins_expires_at"), "device_logins", ["expires_at"], unique=False)
+    op.create_table(
+        "enrolment_codes",
+        sa.Column("code_mac", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("made_by", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("bound_to", sa.Text(), nullable=True),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.account_id"], name=op.f("fk_enrolment_codes_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("code_mac", name=op.f("pk_enrolment_codes")),
+    )
+    op.create_index(
+        op.f("ix_enrolment_codes_account_id_made_by"), "enrolment_codes", ["account_id", "made_by"], unique=False
+    )
+    op.create_index(op.f("ix_enrolment_codes_expires_at"), "enrolment_codes", ["expires_at"], unique=False)
+    op.create_table(
+        "phones",
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("candidate", sa.LargeBinary(), nullable=True),
+        sa.Column("verified_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.account_id"], name=op.f("fk_phones_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_phones")),
+    )
+    op.create_table(
         "premises_networks",
         sa.Column("account_id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -185,6 +281,20 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("account_id", "name", name=op.f("pk_premises_networks")),
     )
+    op.create_table(
+        "sms_codes",
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("bound_to", sa.Text(), nullable=False),
+        sa.Column("code_mac", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.account_id"], name=op.f("fk_sms_codes_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", "bound_to", name=op.f("pk_sms_codes")),
+    )
+    op.create_index(op.f("ix_sms_codes_expires_at"), "sms_codes", ["expires_at"], unique=False)
     op.create_table(
         "tickets",
         sa.Column("ticket_mac", sa.LargeBinary(), nullable=False),
@@ -215,4 +325,26 @@ def upgrade() -> None:
     )
     op.create_index("ix_tokens_account_id", "tokens", ["account_id"], unique=False)
     op.create_index("ix_tokens_expires_at", "tokens", ["expires_at"], unique=False)
+    op.create_table(
+        "totp_seeds",
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("confirmed_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_step", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.account_id"], name=op.f("fk_totp_seeds_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_totp_seeds")),
+    )
+    op.create_table(
+        "trusted_apps",
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("jkt", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.account_id"], name=op.f("fk_trusted_apps_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", "jkt", name=op.f("pk_trusted_apps")),
+    )
     create_triggers(op.get_bind())
