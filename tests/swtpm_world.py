@@ -1,4 +1,4 @@
-"""Software TPMs (swtpm) with endorsement key certificates of a local CA, on unix sockets; they end with their test."""
+"""Software TPMs (swtpm) on unix sockets, with EK certificates of a local CA; they end with their test."""
 
 import subprocess
 import time
@@ -180,12 +180,9 @@ def _manufacture(folder: Path, authority: EkAuthority) -> None:
         f"create_certs_tool_options = {folder}/localca.options\n"
         "active_pcr_banks = sha256\n"
     )
-    subprocess.run(
-        ["swtpm_setup", "--tpm2", "--tpm-state", f"dir://{folder}/state", "--create-ek-cert"]
-        + ["--config", str(folder / "setup.conf"), "--logfile", str(folder / "setup.log")],
-        check=True,
-        capture_output=True,
-    )
+    setup = ["swtpm_setup", "--tpm2", "--tpm-state", f"dir://{folder}/state", "--create-ek-cert"]
+    files = ["--config", str(folder / "setup.conf"), "--logfile", str(folder / "setup.log")]
+    subprocess.run(setup + files, check=True, capture_output=True)
 
 
 def _chains(tpm: Swtpm, authority: EkAuthority) -> dict[EkKind, tuple[bytes, ...]]:

@@ -95,12 +95,8 @@ def test_a_quote_of_the_models_registers(tpm: Swtpm, tmp_path: Path) -> None:
     device(tpm, tmp_path, "activate", "rsa")
     device(tpm, tmp_path, "request", "1")
     tpm.tool("tpm2_pcrread", "sha256:0,7,16", "-o", tmp_path / "values")
-    digest = subprocess.run(
-        ["openssl", "dgst", "-sha256", "-hex", "-r", str(tmp_path / "values")],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.split()[0]
+    hashing = ["openssl", "dgst", "-sha256", "-r", str(tmp_path / "values")]
+    digest = subprocess.run(hashing, check=True, capture_output=True, text=True).stdout.split()[0]
     verified = read_request((tmp_path / "request").read_bytes()).verify_attested(
         (tmp_path / "identity.spki").read_bytes(),
         NONCE,
