@@ -92,10 +92,9 @@ class Conversation:
         return bytes(ecdsa.signatureR).rjust(32, b"\0") + bytes(ecdsa.signatureS).rjust(32, b"\0")
 
     def handles(self, first: int) -> tuple[int, ...]:
-        """The TPM's own handles of one kind, from `first`."""
+        """The TPM's own handles of the kind of `first`, from that one on (part 2, section 7.2)."""
         _, found = self.esapi.get_capability(TPM2_CAP.HANDLES, first, _MOST_HANDLES)
-        kind = first >> 24
-        return tuple(int(handle) for handle in found.data.handles if int(handle) >> 24 == kind)
+        return tuple(int(handle) for handle in found.data.handles)
 
     def flush_left_behind(self) -> None:
         """Flush every transient object and session."""

@@ -4,6 +4,7 @@ Its state folder holds the TPM's seeds in the clear: whoever has the folder has 
 """
 
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -17,7 +18,11 @@ from admittance.errors import ConfigurationError, TpmUnavailable
 START_S: Final = 10.0
 STOP_S: Final = 5.0
 STEP_S: Final = 0.01
+ANSWER_S: Final = 2.0
 FOLDER_MODE: Final = 0o700
+
+_GET_RANDOM: Final = bytes.fromhex("80010000000c0000017b0004")
+"""TPM2_GetRandom for 4 bytes (TPM 2.0 part 3, section 16.1): the shortest question that a TPM answers."""
 
 
 @contextmanager
@@ -32,32 +37,44 @@ def software_tpm(state: Path) -> Iterator[str]:
         raise ConfigurationError("A software TPM needs swtpm. Install the Debian package swtpm.")
     state.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="admit-tpm-") as folder:
-        socket = Path(folder) / "tpm"
-        process = _started(state, socket)
+        socket_path = Path(folder) / "tpm"
+        process = _started(state, socket_path)
         try:
-            yield f"swtpm:path={socket}"
+            yield f"swtpm:path={socket_path}"
         finally:
             _stop(process)
 
 
-def _started(state: Path, socket: Path) -> subprocess.Popen[bytes]:
-    """The process once it listens. A TPM that a killed process ran may take a moment to let go of its state."""
+def _started(state: Path, socket_path: Path) -> subprocess.Popen[bytes]:
+    """The process once it answers. A TPM that a killed process ran takes a moment to let go of its state."""
     deadline = time.monotonic() + START_S
-    process = _spawn(state, socket)
-    while not socket.with_suffix(".ctrl").exists() or not socket.exists():
+    process = _spawn(state, socket_path)
+    while not _answers(socket_path):
         if time.monotonic() > deadline:
             _stop(process)
             raise TpmUnavailable(f"The software TPM in {state} does not start. Does another process run it?")
         time.sleep(STEP_S)
         if process.poll() is not None:
-            process = _spawn(state, socket)
+            socket_path.unlink(missing_ok=True)
+            process = _spawn(state, socket_path)
     return process
 
 
-def _spawn(state: Path, socket: Path) -> subprocess.Popen[bytes]:
+def _answers(socket_path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ANSWER_S)
+        try:
+            connection.connect(str(socket_path))
+            connection.sendall(_GET_RANDOM)
+            return connection.recv(len(_GET_RANDOM)) != b""
+        except OSError:
+            return False
+
+
+def _spawn(state: Path, socket_path: Path) -> subprocess.Popen[bytes]:
     """swtpm; setpriv has the kernel end it if this process dies."""
     command = ["setpriv", "--pdeathsig", "TERM", "swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}"]
-    command += ["--server", f"type=unixio,path={socket}", "--ctrl", f"type=unixio,path={socket}.ctrl"]
+    command += ["--server", f"type=unixio,path={socket_path}", "--ctrl", f"type=unixio,path={socket_path}.ctrl"]
     command += ["--flags", "not-need-init,startup-clear"]
     quiet = subprocess.DEVNULL
     return subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
