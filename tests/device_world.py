@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
@@ -14,6 +15,7 @@ from sqlalchemy import insert, select
 
 from admittance.maker.authority import Maker, init_maker
 from admittance.protocol.enrolment import build_request, build_reset_report
+from admittance.protocol.enrolment.login import build_login
 from admittance.protocol.provisioning.evidence import sign_evidence
 from admittance.protocol.sealing import (
     ClassicSealKey,
@@ -25,7 +27,7 @@ from admittance.protocol.sealing import (
     open_sealed,
     spki_sha256,
 )
-from admittance.protocol.signing import SoftwareSigner
+from admittance.protocol.signing import Signer, SoftwareSigner
 from admittance.server.accounts import service as account_service
 from admittance.server.accounts.model import AuthenticatedAccount
 from admittance.server.accounts.passwords import PasswordHashes
@@ -34,7 +36,7 @@ from admittance.server.activation.model import Activation, ActivationRequest, Ca
 from admittance.server.audit.journal import Journal
 from admittance.server.audit.service import AuditService
 from admittance.server.audit.store import AuditLog, audit
-from admittance.server.config import Config, MakerSection, ModelSection, ServerSection
+from admittance.server.config import Config, MakerSection, ModelSection, ServerSection, SmsSection
 from admittance.server.database import Database
 from admittance.server.devices.manifest_import import ImportSummary
 from admittance.server.enrolment import assembly
@@ -45,6 +47,7 @@ from admittance.server.keystore import open_keystore
 from admittance.server.mail.store import outbox
 from admittance.wire import base64url
 from admittance.wire.device_id import device_id, registry_key
+from admittance.wire.enrolment import Factor
 from admittance.wire.evidence import Claims, Evidence, PublicKeys, SealAlgorithm
 from admittance.wire.manifest import DeviceSecrets, ManifestEntry, Presence, encode_line, encode_secrets, secrets_info
 
@@ -53,6 +56,14 @@ ORIGIN = "https://admit.example"
 MODELS = {
     "lamp": ModelSection(display_name="Lamp", presence="display", makers=("acme",)),
     "lock": ModelSection(display_name="Lock", presence="button", makers=("acme",)),
+    "safe": ModelSection(
+        display_name="Safe",
+        presence="display",
+        makers=("acme",),
+        second_factor=("code", "totp", "sms", "approval"),
+    ),
+    "gate": ModelSection(display_name="Gate", presence="display", makers=("acme",), second_factor=("approval",)),
+    "panel": ModelSection(display_name="Panel", presence="display", makers=("acme",), keyboard=True),
     "vault": ModelSection(display_name="Vault", presence="display", makers=("acme",), minimum_assurance="certified"),
 }
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
@@ -75,7 +86,7 @@ class SetClock:
 class FakeDevice:
     """What a device holds, and what it signs."""
 
-    identity: SoftwareSigner
+    identity: Signer
     model: str
     presence: Presence
     secrets: DeviceSecrets
@@ -128,9 +139,32 @@ class FakeDevice:
         self.epoch, self.last_sequence = opened.header.epoch, opened.header.sequence
         return opened
 
-    def enrolment(self, key: ec.EllipticCurvePrivateKey, nonce: bytes, ticket: bytes = b"") -> bytes:
+    def enrolment(
+        self,
+        key: ec.EllipticCurvePrivateKey,
+        nonce: bytes,
+        ticket: bytes = b"",
+        factor: Factor | None = None,
+    ) -> bytes:
         return build_request(
-            self.identity, key, nonce=nonce, device_id=self.device_id, epoch=self.epoch, ticket=ticket
+            self.identity,
+            key,
+            nonce=nonce,
+            device_id=self.device_id,
+            epoch=self.epoch,
+            ticket=ticket,
+            factor=factor,
+        )
+
+    def login(self, nonce: bytes, email: str, password: str) -> bytes:
+        """A login at the device's keyboard."""
+        return build_login(
+            self.identity,
+            nonce=nonce,
+            device_id=self.device_id,
+            epoch=self.epoch,
+            email=email,
+            password=password,
         )
 
     def reset_report(self, nonce: bytes) -> bytes:
@@ -142,7 +176,16 @@ class FakeDevice:
 class World:
     """The services of one server on `database`."""
 
-    def __init__(self, database: Database, folder: Path, *, now: float = START) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        *,
+        now: float = START,
+        sms: SmsSection | None = None,
+        **settings: object,
+    ) -> None:
+        """`settings` replace those of the configuration."""
         self.clock = SetClock(now)
         self.keystore = open_keystore(folder / "keys", now=now)
         self.database = database
@@ -152,11 +195,15 @@ class World:
         ca_file = folder / "maker-ca.pem"
         ca_file.write_bytes(self.maker.certificate.public_bytes(Encoding.PEM))
         self.foundation = Foundation(
-            config=Config(
-                server=ServerSection(origin=ORIGIN),
-                models=MODELS,
-                makers={"acme": MakerSection(ca_file=str(ca_file))},
-                folder=folder,
+            config=msgspec.structs.replace(
+                Config(
+                    server=ServerSection(origin=ORIGIN),
+                    models=MODELS,
+                    makers={"acme": MakerSection(ca_file=str(ca_file))},
+                    sms=sms or SmsSection(),
+                    folder=folder,
+                ),
+                **settings,
             ),
             clock=self.clock,
             keystore=self.keystore,
@@ -262,10 +309,14 @@ class World:
         return await self.services.activations.activate(caller(account), request)
 
     async def enrol(
-        self, device: FakeDevice, ticket: bytes = b"", key: ec.EllipticCurvePrivateKey | None = None
+        self,
+        device: FakeDevice,
+        ticket: bytes = b"",
+        key: ec.EllipticCurvePrivateKey | None = None,
+        factor: Factor | None = None,
     ) -> Issued:
         nonce, _ = self.services.enrolments.nonce(device.device_id)
-        request = device.enrolment(key or ec.generate_private_key(ec.SECP256R1()), nonce, ticket)
+        request = device.enrolment(key or ec.generate_private_key(ec.SECP256R1()), nonce, ticket, factor)
         return await self.services.enrolments.enrol(request, "192.0.2.7")
 
     async def onboard(self, account: AuthenticatedAccount, device: FakeDevice) -> Issued:
