@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import field
 
-from admittance.errors import ConfigurationError
+from admittance.errors import ConfigurationError, Malformed
+from admittance.protocol.tpm.quote import PcrPolicy
 from admittance.server.config_hints import Failure, line_of, path_of, refuse_unknown
 
 Assurance = Literal["self-asserted", "listed", "certified", "tpm"]
@@ -84,6 +85,12 @@ class TlsSection(Section, frozen=True):
     key_file: str = ""
 
 
+class TpmSection(Section, frozen=True):
+    """`ek_roots`: files (PEM, one certificate or more each) of the CAs that may vouch for endorsement keys."""
+
+    ek_roots: tuple[str, ...] = ()
+
+
 class KeysSection(Section, frozen=True):
     """`key_encryption_file`: 32 bytes, mode 0600; empty: one in the data folder."""
 
@@ -113,7 +120,8 @@ class ModelSection(Section, frozen=True):
     """A kind of device. `makers` are names of ``[makers]`` whose certificates count for this model.
 
     `second_factor`: any one of these is needed to enrol for an owner; empty: none. `keyboard`: a person can log in on
-    the device itself.
+    the device itself. `pcrs` maps one selection, such as ``sha256:0,7``, to the composite digests (hexadecimal) that
+    are good; empty: what a device booted is not asked.
     """
 
     display_name: str
@@ -123,6 +131,7 @@ class ModelSection(Section, frozen=True):
     makers: tuple[str, ...] = ()
     second_factor: tuple[FactorKind, ...] = ()
     keyboard: bool = False
+    pcrs: dict[str, tuple[str, ...]] = {}
 
 
 class MakerSection(Section, frozen=True):
@@ -138,6 +147,7 @@ class Config(Section, frozen=True):
     mail: MailSection = MailSection()
     sms: SmsSection = SmsSection()
     tls: TlsSection = TlsSection()
+    tpm: TpmSection = TpmSection()
     keys: KeysSection = KeysSection()
     policy: PolicySection = PolicySection()
     log: LogSection = LogSection()
@@ -256,11 +266,26 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
             found.append((("mail", "smtp"), "write smtp://host:port or smtps://host:port, without a password"))
     found += _sms_contradictions(config)
     for model, section in config.models.items():
+        found += _tpm_contradictions(config, model, section)
         if section.second_factor == ("sms",) and config.sms.provider == "none":
             found.append((("models", model, "second_factor"), "name another factor too, or set [sms] provider"))
         for maker in section.makers:
             if maker not in config.makers:
                 found.append((("models", model, "makers"), f"there is no [makers.{maker}]"))
+    return found
+
+
+def _tpm_contradictions(config: Config, name: str, model: ModelSection) -> list[tuple[tuple[str, ...], str]]:
+    found: list[tuple[tuple[str, ...], str]] = []
+    if model.minimum_assurance == "tpm" and not config.tpm.ek_roots:
+        found.append((("models", name, "minimum_assurance"), "set [tpm] ek_roots, or no device can prove its TPM"))
+    if len(model.pcrs) > 1:
+        found.append((("models", name, "pcrs"), 'write one selection; it may join banks: "sha256:0,7+sha384:0"'))
+    for selection, digests in list(model.pcrs.items())[:1]:
+        try:
+            PcrPolicy.parse(selection, digests)
+        except Malformed as error:
+            found.append((("models", name, "pcrs"), str(error)))
     return found
 
 

@@ -37,7 +37,7 @@ def refuse_unknown(
         elif get_origin(kind) is dict:
             section = get_args(kind)[1]
             for name, item in value.items():
-                if isinstance(item, dict):
+                if isinstance(item, dict) and hasattr(section, "__struct_fields__"):
                     refuse_unknown(item, section, fail, (*at, key, name))
 
 

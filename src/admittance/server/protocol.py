@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from admittance.server.tls import tls_extension
+from admittance.server.connection import EXTENSION, Connection
+from admittance.server.tls import server_certificate_sha256, tls_extension
 
 HEAD_TIMEOUT_S = 10.0
 MAX_HEAD_BYTES = 16 * 1024
@@ -31,7 +32,11 @@ class AdmittanceProtocol(HttpToolsProtocol):
         super().connection_made(cast(asyncio.Transport, transport))
         connection = transport.get_extra_info("ssl_object")
         if connection is not None:
-            self._extensions = {"tls": tls_extension(connection)}
+            tls = tls_extension(connection)
+            self._extensions = {"tls": tls}
+            shown = server_certificate_sha256(tls)
+            if shown is not None:
+                self._extensions[EXTENSION] = Connection(shown)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -14,6 +14,7 @@ from admittance.server.enrolment.factors.tables import (
     sms_codes,
 )
 from admittance.server.enrolment.store import spent_nonces
+from admittance.server.enrolment.tpm.store import credential_challenges
 from admittance.server.mail.store import outbox
 from admittance.server.sms.store import outbox as sms_outbox
 
@@ -40,6 +41,9 @@ class Purge:
             delete(invites).where(invites.c.expires_at <= now - KEEP_INVITES_S),
             delete(challenges).where(challenges.c.expires_at <= now - KEEP_CHALLENGES_S),
             delete(spent_nonces).where(spent_nonces.c.expires_at <= now),
+            delete(credential_challenges).where(
+                credential_challenges.c.used_at.is_(None), credential_challenges.c.expires_at <= now
+            ),
             delete(outbox).where(outbox.c.state != "waiting", outbox.c.created_at <= now - KEEP_MAIL_S),
             delete(sms_outbox).where(sms_outbox.c.created_at <= now - KEEP_FACTORS_S),
             delete(factor_tries).where(factor_tries.c.ends_at <= now),

@@ -7,7 +7,8 @@ from admittance.server.database import metadata
 from admittance.server.devices import store as devices
 from admittance.server.enrolment import store as enrolment
 from admittance.server.enrolment.factors import tables as factors
+from admittance.server.enrolment.tpm import store as tpm
 from admittance.server.mail import store as mail
 from admittance.server.sms import store as sms
 
-__all__ = ["accounts", "activation", "audit", "devices", "enrolment", "factors", "mail", "metadata", "sms"]
+__all__ = ["accounts", "activation", "audit", "devices", "enrolment", "factors", "mail", "metadata", "sms", "tpm"]

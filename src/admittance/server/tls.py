@@ -1,5 +1,6 @@
 """TLS of the listeners: their contexts, and the certificates in them, which renew while the server runs."""
 
+import hashlib
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,12 @@ class Certificate(Protocol):
     def load(self, context: ssl.SSLContext) -> None:
         """Put certificate and key into `context`. Raises `ConfigurationError`."""
         ...
+
+
+class ListenerContext(ssl.SSLContext):
+    """A context that knows the leaf (PEM) of the certificate that it shows."""
+
+    leaf_pem: str | None = None
 
 
 class OwnCertificate:
@@ -98,9 +105,9 @@ class GivenCertificate:
         _load(context, self._cert_file, self._key_file)
 
 
-def server_context() -> ssl.SSLContext:
+def server_context() -> ListenerContext:
     """TLS 1.2 or newer, no client certificate, no resumption tickets: every connection is a fresh handshake."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ListenerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -109,7 +116,7 @@ def server_context() -> ssl.SSLContext:
     return context
 
 
-def device_context(issuing_ca: x509.Certificate) -> ssl.SSLContext:
+def device_context(issuing_ca: x509.Certificate) -> ListenerContext:
     """As `server_context`, and a client certificate from `issuing_ca`, and no other CA, is required."""
     context = server_context()
     context.verify_mode = ssl.CERT_REQUIRED
@@ -124,13 +131,19 @@ def tls_extension(connection: ssl.SSLObject) -> dict[str, Any]:
     if der is not None:
         name = x509.load_der_x509_certificate(der).subject.rfc4514_string()
     return {
-        "server_cert": None,
+        "server_cert": getattr(connection.context, "leaf_pem", None),
         "client_cert_chain": [] if der is None else [ssl.DER_cert_to_PEM_cert(der)],
         "client_cert_name": name,
         "client_cert_error": None,
         "tls_version": _VERSIONS.get(connection.version() or ""),
         "cipher_suite": None,
     }
+
+
+def server_certificate_sha256(extension: dict[str, Any]) -> bytes | None:
+    """SHA-256 of the leaf (DER) that the client was shown, from the ``tls`` extension of its connection."""
+    pem = extension["server_cert"]
+    return None if pem is None else hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).digest()
 
 
 def client_certificate(scope: Scope) -> bytes | None:
@@ -142,6 +155,9 @@ def client_certificate(scope: Scope) -> bytes | None:
 def _load(context: ssl.SSLContext, cert_file: Path, key_file: Path) -> None:
     try:
         context.load_cert_chain(cert_file, key_file)
+        leaf = x509.load_pem_x509_certificate(cert_file.read_bytes())
     except OSError as error:
         reason = error.strerror or getattr(error, "reason", None) or "unreadable"
         raise ConfigurationError(f"The TLS certificate {cert_file} with key {key_file}: {reason}") from None
+    if isinstance(context, ListenerContext):
+        context.leaf_pem = leaf.public_bytes(serialization.Encoding.PEM).decode()

@@ -38,7 +38,7 @@ from admittance.server.clock import Clock
 from admittance.server.database import Database
 from admittance.server.devices import store as registry
 from admittance.server.devices.catalogue import Catalogue
-from admittance.server.devices.model import DeviceRecord, is_at_least
+from admittance.server.devices.model import Assurance, DeviceRecord, is_at_least
 from admittance.server.enrolment import store as enrolments
 from admittance.wire import cbor
 from admittance.wire.device_id import check_device_id, registry_key
@@ -210,7 +210,7 @@ class ActivationService:
             return _uniform("another_identity")
         if record.state == "revoked":
             return _uniform("revoked")
-        if model is None or not is_at_least(identity.assurance, model.minimum_assurance):
+        if model is None or not is_at_least(identity.assurance, _needed_to_claim(model.minimum_assurance)):
             return _uniform("assurance")
         if evidence.code_age_s > MAX_CODE_AGE_S:
             return _uniform("code_age")
@@ -230,7 +230,7 @@ class ActivationService:
         sequence = max(record.last_sequence, evidence.last_sequence) + 1
         changed = replace(
             record,
-            assurance=identity.assurance,
+            assurance=_before_enrolment(identity),
             identity_certificate=identity.certificate,
             state="pending",
             account_id=caller.account_id,
@@ -260,7 +260,7 @@ class ActivationService:
         needs_ticket = is_reset or is_pending or record.needs_ticket or live is None
         changed = replace(
             record,
-            assurance=identity.assurance,
+            assurance=record.assurance if record.assurance == "tpm" else identity.assurance,
             identity_certificate=identity.certificate,
             epoch=epoch,
             last_sequence=sequence,
@@ -330,6 +330,17 @@ class ActivationService:
 
 
 _UNIFORM = "This device cannot be activated."
+
+
+def _needed_to_claim(minimum: Assurance) -> Assurance:
+    """The proof of a TPM comes with the enrolment; before it, a device is listed or certified at most."""
+    return "listed" if minimum == "tpm" else minimum
+
+
+def _before_enrolment(identity: ProvenIdentity) -> Assurance:
+    if identity.assurance != "tpm":
+        return identity.assurance
+    return "listed" if identity.certificate is None else "certified"
 
 
 def _uniform(reason: str) -> _Refusal:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from admittance.errors import Malformed, SignatureInvalid
+from admittance.protocol.tpm.quote import PcrPolicy
 from admittance.server.devices.model import Assurance
 from admittance.wire.device_id import device_id
 from admittance.wire.enrolment import FactorKind
@@ -20,6 +21,7 @@ class DeviceModel:
     """A model of device. `makers` names the makers that may certify it.
 
     `second_factor` lists the kinds of which an enrolment needs one; on a model with a `keyboard` people can log in.
+    `pcrs` are the reference values of what its devices boot, or None.
     """
 
     model: str
@@ -30,6 +32,7 @@ class DeviceModel:
     makers: tuple[str, ...]
     second_factor: tuple[FactorKind, ...] = ()
     keyboard: bool = False
+    pcrs: PcrPolicy | None = None
 
 
 @dataclass(frozen=True)

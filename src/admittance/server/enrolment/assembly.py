@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from admittance.errors import ConfigurationError
 from admittance.protocol.signing import SoftwareSigner
+from admittance.protocol.tpm.quote import PcrPolicy
 from admittance.server.accounts.password_check import PasswordCheck
 from admittance.server.accounts.service import AccountServices
 from admittance.server.activation import routes as activation_routes
@@ -33,6 +34,8 @@ from admittance.server.enrolment.mails import OwnerMails
 from admittance.server.enrolment.model import CertificatePolicy
 from admittance.server.enrolment.nonces import Nonces
 from admittance.server.enrolment.service import NOBODY, EnrolmentService
+from admittance.server.enrolment.tpm import assembly as tpm_services
+from admittance.server.enrolment.tpm.assembly import TpmServices
 from admittance.server.foundation import Foundation
 
 
@@ -50,6 +53,7 @@ class DeviceServices:
     fleet: Fleet
     revocations: RevocationList
     factors: FactorServices
+    tpm: TpmServices
 
     def people_routes(self, accounts: AccountServices) -> list[Route]:
         authenticator = accounts.authenticator
@@ -74,6 +78,8 @@ class DeviceServices:
         return [
             *enrolment_routes.first_contact_routes(enrolments=self.enrolments, revocations=self.revocations),
             *self.factors.first_contact_routes(),
+            *self.tpm.first_contact_routes(),
+            *self.device_routes(),
         ]
 
     def device_routes(self) -> list[Route]:
@@ -104,13 +110,13 @@ def build(foundation: Foundation, passwords: PasswordCheck) -> DeviceServices:
         addresses=addresses,
         nobody=NOBODY,
     )
+    dummies = Dummies(keys.dummy_key)
+    tpm = tpm_services.build(foundation, catalogue, dummies)
     issuing_ca = keys.issuing_ca
     return DeviceServices(
         foundation=foundation,
         catalogue=catalogue,
-        setup=SetupService(
-            database=database, catalogue=catalogue, secrets=secrets, dummies=Dummies(keys.dummy_key), clock=clock
-        ),
+        setup=SetupService(database=database, catalogue=catalogue, secrets=secrets, dummies=dummies, clock=clock),
         challenges=Challenges(database=database, clock=clock, random=os.urandom),
         activations=ActivationService(
             database=database,
@@ -134,6 +140,7 @@ def build(foundation: Foundation, passwords: PasswordCheck) -> DeviceServices:
             policy=policy,
             mails=mails,
             factors=factors.factors,
+            attestations=tpm.attestations,
             clock=clock,
         ),
         devices=DeviceAuthenticator(database=database, policy=policy, clock=clock),
@@ -142,6 +149,7 @@ def build(foundation: Foundation, passwords: PasswordCheck) -> DeviceServices:
             database=database, key=issuing_ca.key, certificate=issuing_ca.certificate, clock=clock
         ),
         factors=factors,
+        tpm=tpm,
     )
 
 
@@ -169,6 +177,7 @@ def read_catalogue(config: Config) -> Catalogue:
             makers=section.makers,
             second_factor=section.second_factor,
             keyboard=section.keyboard,
+            pcrs=next((PcrPolicy.parse(*each) for each in section.pcrs.items()), None),
         )
         for name, section in config.models.items()
     ]

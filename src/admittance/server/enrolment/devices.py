@@ -1,10 +1,11 @@
-"""Who a device on the device listener is: TLS proved the key, the registry decides, at every request."""
+"""Who a device is: TLS or a TPM session proved its key, the registry decides, at every request."""
 
 from cryptography.hazmat.primitives import hashes
 from starlette.requests import Request
 
 from admittance.errors import AuthenticationFailed
 from admittance.server.clock import Clock
+from admittance.server.connection import connection_of
 from admittance.server.database import Database
 from admittance.server.devices import store as registry
 from admittance.server.enrolment import store
@@ -26,18 +27,30 @@ class DeviceAuthenticator:
     async def device(self, request: Request) -> AuthenticatedDevice:
         """The device that sent `request`. Raises `AuthenticationFailed`, whatever the reason."""
         certificate = client_certificate(request.scope)
-        if certificate is None:
+        if certificate is not None:
+            return await self.authenticate(certificate)
+        connection = connection_of(request.scope)
+        if connection is None or connection.certificate_fingerprint is None:
             raise AuthenticationFailed(_UNIFORM)
-        return await self.authenticate(certificate)
+        return await self._current(connection.certificate_fingerprint, by_tpm=True)
 
     async def authenticate(self, certificate: bytes) -> AuthenticatedDevice:
-        """The device of a certificate (DER) whose key TLS proved. Raises `AuthenticationFailed`."""
+        """The device of a certificate (DER) whose key TLS proved.
+
+        A device of assurance ``tpm`` is refused: its key in other hands could do the same. Raises
+        `AuthenticationFailed`.
+        """
+        return await self._current(_fingerprint(certificate), by_tpm=False)
+
+    async def _current(self, fingerprint: bytes, *, by_tpm: bool) -> AuthenticatedDevice:
         now = int(self._clock())
         async with self._database.read() as connection:
-            row = await store.find_with_device(connection, _fingerprint(certificate))
-        if row is None or row.certificate != certificate:
+            row = await store.find_with_device(connection, fingerprint)
+        if row is None:
             raise AuthenticationFailed(_UNIFORM)
         record = registry.record(row)
+        if (record.assurance == "tpm") is not by_tpm:
+            raise AuthenticationFailed(_UNIFORM)
         is_live = row.certificate_revoked_at is None and row.not_after > now
         is_current = (row.certificate_epoch, row.certificate_account_id) == (record.epoch, record.account_id)
         if not is_live or not is_current or record.state != "active" or record.account_id is None:

@@ -6,8 +6,8 @@
 4. Answer again what was answered before: same device, epoch, ticket and key.
 5. Decide: the device is its owner's, its epoch is the current one, its ticket is its own and open; without a
    ticket the device enrolled before and was not reset since.
-6. Spend the nonce, use up the second factor where one is needed, and consume the ticket, each by one conditional
-   statement.
+6. Spend the nonce, use up the credential challenge of the TPM and the second factor where one is needed, and consume
+   the ticket, each by one conditional statement.
 7. Sign the certificate and store it with the request (the evidence) and the decision.
 8. Make a pending device active, queue the owner's mail, append to the audit log; commit.
 9. Answer. A crash before 8 leaves nothing, a crash after it is answered by 4.
@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from admittance.errors import AlreadyUsed, AuthenticationFailed, Expired, TicketUsed
+from admittance.errors import AlreadyUsed, AttestationRefused, AuthenticationFailed, Expired, TicketUsed
 from admittance.protocol.enrolment import VerifiedEnrolment, read_request, read_reset_report
 from admittance.protocol.signing import spki_of
 from admittance.server.activation import store as activations
@@ -39,6 +39,7 @@ from admittance.server.enrolment.issuance import CertificateIssuer, OperationalC
 from admittance.server.enrolment.mails import OwnerMails
 from admittance.server.enrolment.model import UNIFORM, CertificatePolicy, Issued, Refusal, uniform
 from admittance.server.enrolment.nonces import Nonces
+from admittance.server.enrolment.tpm.attestation import Answered, Attestations
 from admittance.wire.device_id import check_device_id, registry_key
 
 NOBODY = spki_of(ec.generate_private_key(ec.SECP256R1()).public_key())
@@ -60,6 +61,7 @@ class _Request:
     spki_sha256: bytes
     ticket_mac: bytes | None
     source: str
+    answered: Answered | None
 
 
 class EnrolmentService:
@@ -77,11 +79,13 @@ class EnrolmentService:
         policy: CertificatePolicy,
         mails: OwnerMails,
         factors: Factors,
+        attestations: Attestations,
         clock: Clock,
     ) -> None:
         self._database = database
         self._audit = audit
         self._factors = factors
+        self._attestations = attestations
         self._catalogue = catalogue
         self._codes = codes
         self._nonces = nonces
@@ -99,14 +103,19 @@ class EnrolmentService:
     async def enrol(self, data: bytes, source: str) -> Issued:
         """The certificate for a signed request; `source` is the address it came from.
 
-        Raises `Malformed`, `KeyRefused`; `Expired` or `AlreadyUsed` about the nonce; `TicketUsed` if another key
-        used the ticket; `AuthenticationFailed` for everything else, whatever the reason.
+        Raises `Malformed`, `KeyRefused`; `Expired` or `AlreadyUsed` about nonce and credential challenge; subclasses
+        of `AttestationRefused`; `TicketUsed` if another key used the ticket; `AuthenticationFailed` for everything
+        else, whatever the reason.
         """
         unverified = read_request(data)
         device_id = check_device_id(unverified.request.device_id)
         nonce = unverified.request.nonce
         expires_at = self._nonces.expiry(nonce, device_id)
-        verified = unverified.verify(await self._identity(device_id), nonce)
+        identity_spki, model = await self._known(device_id)
+        try:
+            verified, answered = await self._attestations.verify(unverified, identity_spki, model, nonce)
+        except AttestationRefused as error:
+            return await self._refuse(device_id, nonce, expires_at, Refusal(error.code, error))
         request = _Request(
             verified=verified,
             signed=data,
@@ -115,6 +124,7 @@ class EnrolmentService:
             spki_sha256=registry_key(verified.operational_spki),
             ticket_mac=self._codes.mac(verified.ticket) if verified.ticket else None,
             source=source,
+            answered=answered,
         )
         return await self._in_transaction(
             device_id, lambda connection, record, now: self._enrol(connection, record, request, now)
@@ -129,7 +139,8 @@ class EnrolmentService:
         device_id = check_device_id(unverified.report.device_id)
         nonce = unverified.report.nonce
         expires_at = self._nonces.expiry(nonce, device_id)
-        report = unverified.verify(await self._identity(device_id), nonce)
+        identity_spki, _ = await self._known(device_id)
+        report = unverified.verify(identity_spki, nonce)
 
         async def apply(connection: AsyncConnection, record: DeviceRecord, now: float) -> Refusal | None:
             if report.resets <= record.resets:
@@ -142,10 +153,19 @@ class EnrolmentService:
 
         await self._in_transaction(device_id, apply)
 
-    async def _identity(self, device_id: str) -> bytes:
+    async def _known(self, device_id: str) -> tuple[bytes, str]:
+        """Identity (SPKI) and model of that device."""
         async with self._database.read() as connection:
             record = await registry.find(connection, device_id)
-        return NOBODY if record is None else record.identity_spki
+        return (NOBODY, "") if record is None else (record.identity_spki, record.model)
+
+    async def _refuse(self, device_id: str, nonce: bytes, expires_at: int, refusal: Refusal) -> Issued:
+        """Spend the nonce and note the refusal of a request that the device's identity signed."""
+
+        async def apply(connection: AsyncConnection, _record: DeviceRecord, now: float) -> Issued | Refusal:
+            return await self._spend(connection, nonce, expires_at, now) or refusal
+
+        return await self._in_transaction(device_id, apply)
 
     async def _in_transaction(
         self,
@@ -179,7 +199,8 @@ class EnrolmentService:
         if isinstance(claimed, Refusal):
             return claimed
         record = claimed
-        if record.owner(now) is None or record.account_id is None:
+        owner = record.account_id
+        if record.owner(now) is None or owner is None:
             return uniform(f"state_{record.state}")
         if request.verified.epoch != record.epoch:
             return uniform("epoch")
@@ -191,15 +212,19 @@ class EnrolmentService:
         refusal = await self._check_right(connection, record, request, now)
         if refusal is None:
             refusal = await self._spend(connection, request.nonce, request.nonce_expires_at, now)
+        if refusal is None:
+            refusal = await self._attestations.admit(connection, record, request.answered, now)
         if refusal is not None:
             return refusal
+        if request.answered is not None:
+            record = replace(record, assurance="tpm")
         factor = ""
         if request.ticket_mac is not None:
             outcome = await self._factors.require(
                 connection,
                 record,
                 self._catalogue.find(record.model),
-                record.account_id,
+                owner,
                 request.verified.factor,
                 now,
                 ticket_mac=request.ticket_mac,
@@ -267,7 +292,11 @@ class EnrolmentService:
             issued_at=int(now),
             not_after=certificate.not_after,
         )
-        if with_ticket:
+        if request.answered is not None and request.verified.attestation is not None:
+            await self._attestations.keep(
+                connection, certificate.serial, request.answered, request.nonce, request.verified.attestation
+            )
+        if with_ticket or request.answered is not None:
             await registry.change(connection, _enrolled(record, now))
         if reason != "renewal" and record.account_id is not None:
             name = self._catalogue.display_name(record.model)

@@ -131,6 +131,25 @@ async def live_certificate(connection: AsyncConnection, registry_key: bytes, epo
     return (await connection.execute(_LIVE_CERTIFICATE, values)).first()
 
 
+async def live_certificates(
+    connection: AsyncConnection, registry_key: bytes, epoch: int, now: int, most: int
+) -> list[Row[Any]]:
+    """The device's certificates that are neither expired nor revoked, the newest `most` of them."""
+    columns = certificates.c
+    query = (
+        select(certificates)
+        .where(
+            columns.registry_key == registry_key,
+            columns.epoch == epoch,
+            columns.not_after > now,
+            columns.revoked_at.is_(None),
+        )
+        .order_by(columns.issued_at.desc())
+        .limit(most)
+    )
+    return list(await connection.execute(query))
+
+
 async def newest_certificate(connection: AsyncConnection, registry_key: bytes) -> Row[Any] | None:
     columns = certificates.c
     query = select(certificates).where(columns.registry_key == registry_key)

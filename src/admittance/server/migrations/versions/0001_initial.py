@@ -46,6 +46,28 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_challenges_expires_at"), "challenges", ["expires_at"], unique=False)
     op.create_table(
+        "credential_challenges",
+        sa.Column("challenge_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("device_id", sa.Text(), nullable=False),
+        sa.Column("secret_mac", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("ek_sha256", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("ek_public", sa.LargeBinary(), nullable=False),
+        sa.Column("ek_chain", sa.LargeBinary(), nullable=False),
+        sa.Column("ak_public", sa.LargeBinary(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("challenge_id", name=op.f("pk_credential_challenges")),
+    )
+    op.create_index(
+        op.f("ix_credential_challenges_ek_sha256_expires_at"),
+        "credential_challenges",
+        ["ek_sha256", "expires_at"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_credential_challenges_expires_at"), "credential_challenges", ["expires_at"], unique=False
+    )
+    op.create_table(
         "devices",
         sa.Column("registry_key", sa.LargeBinary(), nullable=False),
         sa.Column("device_id", sa.Text(), nullable=False),
@@ -243,6 +265,20 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_device_logins_expires_at"), "device_logins", ["expires_at"], unique=False)
     op.create_table(
+        "endorsement_keys",
+        sa.Column("registry_key", sa.LargeBinary(), nullable=False),
+        sa.Column("ek_sha256", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("listed_certificate", sa.LargeBinary(), nullable=True),
+        sa.Column("ek_public", sa.LargeBinary(), nullable=True),
+        sa.Column("ak_public", sa.LargeBinary(), nullable=True),
+        sa.Column("proven_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["registry_key"], ["devices.registry_key"], name=op.f("fk_endorsement_keys_registry_key")
+        ),
+        sa.PrimaryKeyConstraint("registry_key", name=op.f("pk_endorsement_keys")),
+        sa.UniqueConstraint("ek_sha256", name=op.f("uq_endorsement_keys_ek_sha256")),
+    )
+    op.create_table(
         "enrolment_codes",
         sa.Column("code_mac", sa.LargeBinary(length=32), nullable=False),
         sa.Column("account_id", sa.Text(), nullable=False),
@@ -346,5 +382,20 @@ def upgrade() -> None:
             ["account_id"], ["accounts.account_id"], name=op.f("fk_trusted_apps_account_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("account_id", "jkt", name=op.f("pk_trusted_apps")),
+    )
+    op.create_table(
+        "attestations",
+        sa.Column("serial", sa.Text(), nullable=False),
+        sa.Column("challenge_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("nonce", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("findings", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["challenge_id"], ["credential_challenges.challenge_id"], name=op.f("fk_attestations_challenge_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["serial"], ["certificates.serial"], name=op.f("fk_attestations_serial"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("serial", name=op.f("pk_attestations")),
+        sa.UniqueConstraint("challenge_id", name=op.f("uq_attestations_challenge_id")),
     )
     create_triggers(op.get_bind())
