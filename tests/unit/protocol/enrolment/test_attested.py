@@ -194,6 +194,11 @@ def test_the_signed_request_with_its_attestation() -> None:
     assert verified.proof == TpmProof(bytes(16), bytes(32))
 
 
+WITHOUT_TPM = build_request(
+    SoftwareSigner(p256("tpm identity")), p256("x"), nonce=NONCE, device_id=TPM.device_id, epoch=4
+)
+
+
 @pytest.mark.parametrize(
     ("data", "error"),
     [
