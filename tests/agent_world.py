@@ -8,7 +8,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,11 +61,11 @@ class Server:
         self.authority = Authority("anchor")
         self.ca_key = ec.generate_private_key(ec.SECP256R1())
         self.ca = certificate("devices", self.ca_key, "devices", self.ca_key, ca=True)
-        self._nonce = b""
+        self.nonce = b""
         self._servers: list[asyncio.Server] = []
 
     async def start(self) -> tuple[int, int]:
-        leaf = self.authority.issue("localhost")
+        leaf = self.leaf = self.authority.issue("localhost")
         ports = []
         for client_anchor in (None, der(self.ca)):
             context = server_context(leaf, self.directory, client_anchor)
@@ -80,44 +80,49 @@ class Server:
             await server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection: dict[str, Any] = {}
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            path = head.split()[1]
-            length = next(
-                (int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length")),
-                0,
-            )
-            body = await reader.readexactly(length)
-            self.requests.append(path)
-            status, answer = self._answer(path, body)
-            writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(answer)}\r\n\r\n".encode() + answer)
-            await writer.drain()
+            last = False
+            while not last:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                path = head.split()[1]
+                headers = dict(line.lower().split(": ") for line in head.split("\r\n")[1:] if line)
+                last = headers.get("connection") == "close"
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                self.requests.append(path)
+                status, answer = self.answer(path, body, connection)
+                writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(answer)}\r\n\r\n".encode() + answer)
+                await writer.drain()
             writer.close()
             await writer.wait_closed()
 
-    def _answer(self, path: str, body: bytes) -> tuple[int, bytes]:
+    def answer(self, path: str, body: bytes, connection: dict[str, Any]) -> tuple[int, bytes]:
+        """Status and body; `connection` is what there is to remember of one TLS connection."""
         assert self.made is not None
         now = int(time.time())
         if path == "/enrolment/reachable":
             return 204, b""
         if path == "/enrolment/nonce":
             message.decode(body, NonceRequest)
-            self._nonce = os.urandom(32)
-            return 200, message.encode(Nonce(self._nonce, now))
+            self.nonce = os.urandom(32)
+            return 200, message.encode(Nonce(self.nonce, now))
         if self.refuse:
             return 401, json.dumps({"code": "authentication_failed"}).encode()
         if path == "/enrolment/requests":
-            verified = read_request(body).verify(self.made.identity.spki, self._nonce)
-            spki = verified.operational_spki
-            if verified.ticket and self.tickets.setdefault(verified.ticket, spki) != spki:
-                return 409, json.dumps({"code": "ticket_used"}).encode()
-            chain = [self.certificates.setdefault(spki, self._issue(spki)), der(self.ca)]
-            return 200, message.encode(Enrolled(chain, now, 3600))
+            verified = read_request(body).verify(self.made.identity.spki, self.nonce)
+            return self.issued(verified.operational_spki, verified.ticket)
         if path == "/enrolment/resets":
-            self.resets.append(read_reset_report(body).verify(self.made.identity.spki, self._nonce).resets)
+            self.resets.append(read_reset_report(body).verify(self.made.identity.spki, self.nonce).resets)
             return 204, b""
         assert path == "/device/status"
         return 200, message.encode(DeviceStatus(self.made.birth.device_id, 1, now, 3600))
+
+    def issued(self, spki: bytes, ticket: bytes) -> tuple[int, bytes]:
+        """The answer to a request that holds."""
+        if ticket and self.tickets.setdefault(ticket, spki) != spki:
+            return 409, json.dumps({"code": "ticket_used"}).encode()
+        chain = [self.certificates.setdefault(spki, self._issue(spki)), der(self.ca)]
+        return 200, message.encode(Enrolled(chain, int(time.time()), 3600))
 
     def _issue(self, spki: bytes) -> bytes:
         assert self.made is not None
@@ -165,6 +170,10 @@ class AgentProcess:
             raise AssertionError(f"no {name} among {self.events[after:]}") from None
         return found()[0]
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def names(self) -> list[str]:
         return [event["event"] for event in self.events]
 
@@ -206,6 +215,12 @@ class World:
         return self.directory / "state"
 
     async def start(self, *options: str) -> AgentProcess:
+        agent = await self.launch(*options)
+        await agent.event("started")
+        return agent
+
+    async def launch(self, *options: str) -> AgentProcess:
+        """Start the agent, which may refuse to run."""
         process = await asyncio.create_subprocess_exec(
             *self.command,
             *("device", "run", "--json", "--birth", str(self.directory / "birth"), "--state", str(self.state)),
@@ -216,7 +231,6 @@ class World:
         )
         agent = AgentProcess(process)
         self.agents.append(agent)
-        await agent.event("started")
         return agent
 
     def scan(self) -> PossessionQr:
@@ -329,9 +343,11 @@ async def agent_world(
     environment: Mapping[str, str] = os.environ,
     presence: Presence = "display",
     seal: Seal = "hybrid",
+    server: Server | None = None,
+    make: Callable[..., Made] = make_birth,
 ) -> AsyncIterator[World]:
-    """A device that nobody owns, before its first power-up."""
-    server = Server(directory)
+    """A device that nobody owns, before its first power-up; `make` makes it."""
+    server = server or Server(directory)
     first_contact, device = await server.start()
     origin = f"https://localhost:{first_contact}"
     sealing = SealingServer(
@@ -340,7 +356,7 @@ async def agent_world(
         first_contact_url=origin,
         device_url=f"https://localhost:{device}",
     )
-    server.made = make_birth(
+    server.made = make(
         directory / "birth", origin=origin, root_spki_sha256=sealing.root_spki_sha256, presence=presence, seal=seal
     )
     hosts = [f"localhost:{first_contact}", f"localhost:{device}"]
