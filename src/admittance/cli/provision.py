@@ -36,6 +36,11 @@ BY_HAND_S = 300
     type=FILE,
     help="File with the network's password; after a wrong one the next line is tried. Asked for when left out.",
 )
+@click.option(
+    "--code-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with an enrolment code, read when the device needs one. Asked for when left out.",
+)
 @click.option("--server-network", help="Use a network that the server stores; this phone never learns its password.")
 @click.option("--premises", type=click.Path(path_type=Path), help="Socket of simulated premises, to be a phone in.")
 @click.option("--profile", type=click.Path(file_okay=False, path_type=Path), help="Folder with your login.")
@@ -46,6 +51,7 @@ def provision(
     resume: bool,
     ssid: str | None,
     password_file: Path | None,
+    code_file: Path | None,
     server_network: str | None,
     premises: Path | None,
     profile: Path | None,
@@ -68,7 +74,7 @@ def provision(
         raise click.UsageError("Give either a CODE or --resume.")
     if server_network is not None and ssid is not None:
         raise click.UsageError("Give either --network or --server-network.")
-    answers = Answers(ssid, password_file)
+    answers = Answers(ssid, password_file, code_file)
     person: Person = JsonPerson(answers) if as_json else TerminalPerson(answers, assume_yes=assume_yes)
     done = asyncio.run(_provision(code, person, server_network, premises, profile or default_directory()))
     if as_json:

@@ -10,6 +10,7 @@ from admittance.client.provisioning_events import (
     AttemptFailed,
     DeviceMet,
     Event,
+    FactorAwaited,
     SeenNetwork,
     StepFinished,
     StepName,
@@ -28,6 +29,7 @@ TITLES: dict[StepName, str] = {
     "activation": "Bind the device to your account",
     "delivery": "Deliver the sealed configuration",
     "network": "Watch the device join your network",
+    "factor": "Give the device its second factor",
     "enrolment": "See that the server gave it its certificate",
 }
 
@@ -47,12 +49,19 @@ BARS = "▁▃▅▇"
 class Answers:
     """What options answer beforehand: the network's name, and passwords in the order in which to try them."""
 
-    def __init__(self, ssid: str | None, password_file: Path | None) -> None:
+    def __init__(self, ssid: str | None, password_file: Path | None, code_file: Path | None = None) -> None:
         self.ssid = ssid
+        self._code_file = code_file
         self._passwords = _read_passwords(password_file) if password_file else []
 
     def next_password(self) -> str | None:
         return self._passwords.pop(0) if self._passwords else None
+
+    def code(self) -> str | None:
+        """The enrolment code in the file, once; it is read when it is needed, since codes are short-lived."""
+        file, self._code_file = self._code_file, None
+        lines = _read_passwords(file) if file is not None else []
+        return lines[0].strip() if lines else None
 
 
 class TerminalPerson:
@@ -68,6 +77,8 @@ class TerminalPerson:
                 click.echo(f"… {TITLES[step]} (at most {deadline_s} s)", nl=False)
             case StepFinished(step, detail):
                 click.echo(f"\r✓ {TITLES[step]}{f': {detail}' if detail else ''}\033[K")
+            case FactorAwaited(device_id, kinds):
+                click.echo(f"\n{_awaited(device_id, kinds)}")
             case AttemptFailed(cause, _):
                 click.echo(f"\n✗ {CAUSES.get(cause, cause)}.")
 
@@ -90,6 +101,15 @@ class TerminalPerson:
         ssid = click.prompt("Name of the network", default=tried.ssid if tried else None)
         return Network(ssid, self._password(ssid))
 
+    async def enrolment_code(self, *, refused: bool) -> str | None:
+        prepared = self._answers.code()
+        if prepared is not None:
+            return prepared
+        if refused:
+            click.echo("\n✗ The code is wrong, outdated or used.")
+        text = "\nEnrolment code (from another device, or: admit devices code; empty to use another factor)"
+        return str(click.prompt(text, default="", show_default=False)).strip() or None
+
     def _password(self, ssid: str) -> str:
         prepared = self._answers.next_password()
         if prepared is not None:
@@ -109,6 +129,8 @@ class JsonPerson:
                 emit({"event": "started", "step": step, "deadline_s": deadline_s}, True)
             case StepFinished(step, _):
                 emit({"event": "finished", "step": step}, True)
+            case FactorAwaited(device_id, kinds):
+                emit({"event": "factor_awaited", "device_id": device_id, "kinds": kinds}, True)
             case AttemptFailed(cause, attempt):
                 emit({"event": "network_failed", "cause": cause, "attempt": attempt}, True)
 
@@ -132,6 +154,19 @@ class JsonPerson:
         if cause != "wrong_password" or password is None or ssid is None:
             return None
         return Network(ssid, password)
+
+    async def enrolment_code(self, *, refused: bool) -> str | None:
+        return self._answers.code()
+
+
+def _awaited(device_id: str, kinds: Sequence[str]) -> str:
+    ways = {
+        "code": "type an enrolment code into the device",
+        "totp": "type a code of your authenticator app into the device",
+        "sms": "type the code that is sent to your phone into the device",
+        "approval": f"approve it: admit devices approve {device_id}",
+    }
+    return "The device waits for a second factor: " + ", or ".join(ways.get(kind, kind) for kind in kinds) + "."
 
 
 def _choose(seen: Sequence[SeenNetwork]) -> str:

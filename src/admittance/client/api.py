@@ -86,54 +86,54 @@ class ApiClient:
         await self._http.__aexit__(kind, error, traceback)
 
     async def discover(self) -> types.Discovery:
-        return await self._ask("GET", "/.well-known/admittance", types.Discovery, proven=False)
+        return await self.ask("GET", "/.well-known/admittance", types.Discovery, proven=False)
 
     async def accept_invite(
         self, secret: str, *, email: str, password: str, display_name: str
     ) -> types.AcceptedInvite:
         content = {"secret": secret, "email": email, "password": password, "display_name": display_name}
-        return await self._ask("POST", "/api/invites/accept", types.AcceptedInvite, content, proven=False)
+        return await self.ask("POST", "/api/invites/accept", types.AcceptedInvite, content, proven=False)
 
     async def create_invite(
         self, email: str, *, operator: bool = False, quota: int | None = None
     ) -> types.CreatedInvite:
         content = {"email": email, "operator": operator, "quota": quota}
-        return await self._ask("POST", "/api/invites", types.CreatedInvite, content)
+        return await self.ask("POST", "/api/invites", types.CreatedInvite, content)
 
     async def login(self, email: str, password: str) -> types.Token:
         """Get a token; this client carries it from now on."""
         self._access_token = None
-        token = await self._ask("POST", "/api/tokens", types.Token, {"email": email, "password": password})
+        token = await self.ask("POST", "/api/tokens", types.Token, {"email": email, "password": password})
         self._access_token = token.access_token
         return token
 
     async def logout(self) -> None:
-        await self._call("DELETE", "/api/tokens/current")
+        await self.call("DELETE", "/api/tokens/current")
         self._access_token = None
 
     async def account(self) -> types.Account:
-        return await self._ask("GET", "/api/account", types.Account)
+        return await self.ask("GET", "/api/account", types.Account)
 
     async def models(self) -> list[types.Model]:
-        return (await self._ask("GET", "/api/models", types.Models)).models
+        return (await self.ask("GET", "/api/models", types.Models)).models
 
     async def networks(self) -> list[types.StoredNetwork]:
-        return (await self._ask("GET", "/api/networks", types.Networks)).networks
+        return (await self.ask("GET", "/api/networks", types.Networks)).networks
 
     async def put_network(self, name: str, *, ssid: str, passphrase: str) -> types.StoredNetwork:
         content = {"ssid": ssid, "passphrase": passphrase}
-        return await self._ask("PUT", f"/api/networks/{_segment(name)}", types.StoredNetwork, content)
+        return await self.ask("PUT", f"/api/networks/{_segment(name)}", types.StoredNetwork, content)
 
     async def remove_network(self, name: str) -> None:
-        await self._call("DELETE", f"/api/networks/{_segment(name)}")
+        await self.call("DELETE", f"/api/networks/{_segment(name)}")
 
     async def setup(self, device_id: str) -> types.Setup:
         """What the server tells of a scanned setup code; an unknown device gets a dummy."""
-        return await self._ask("POST", f"/d/{_segment(device_id)}", types.Setup)
+        return await self.ask("POST", f"/d/{_segment(device_id)}", types.Setup)
 
     async def challenge(self, device_id: str | None = None) -> types.Challenge:
         content = {"purpose": "provision"} if device_id is None else {"purpose": "provision", "device_id": device_id}
-        return await self._ask("POST", "/api/challenges", types.Challenge, content)
+        return await self.ask("POST", "/api/challenges", types.Challenge, content)
 
     async def presence_code(self, *, challenge: bytes, device_id: str, window_nonce: bytes) -> types.PresenceCode:
         content = {
@@ -141,7 +141,7 @@ class ApiClient:
             "device_id": device_id,
             "window_nonce": base64url.encode(window_nonce),
         }
-        return await self._ask("POST", "/api/presence-codes", types.PresenceCode, content)
+        return await self.ask("POST", "/api/presence-codes", types.PresenceCode, content)
 
     async def activate(
         self,
@@ -166,32 +166,32 @@ class ApiClient:
             "transaction_id": base64url.encode(transaction_id),
             "network": network,
         }
-        return await self._ask("POST", "/api/activations", types.Activation, content)
+        return await self.ask("POST", "/api/activations", types.Activation, content)
 
     async def devices(self, *, everyones: bool = False) -> list[types.Device]:
         """The account's devices; with `everyones`, all of the server (operators)."""
         query = "?all=1" if everyones else ""
-        return (await self._ask("GET", "/api/devices", types.Devices, query=query)).devices
+        return (await self.ask("GET", "/api/devices", types.Devices, query=query)).devices
 
     async def device(self, device_id: str) -> types.Device:
-        return await self._ask("GET", f"/api/devices/{_segment(device_id)}", types.Device)
+        return await self.ask("GET", f"/api/devices/{_segment(device_id)}", types.Device)
 
     async def revoke(self, device_id: str, reason: str) -> types.Device:
         path = f"/api/devices/{_segment(device_id)}/revoke"
-        return await self._ask("POST", path, types.Device, {"reason": reason})
+        return await self.ask("POST", path, types.Device, {"reason": reason})
 
     async def release(self, device_id: str) -> types.Device:
-        return await self._ask("POST", f"/api/devices/{_segment(device_id)}/release", types.Device)
+        return await self.ask("POST", f"/api/devices/{_segment(device_id)}/release", types.Device)
 
     async def request(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
         """Call a route that has no method here, with proof and token; returns the JSON value of its answer."""
-        response = await self._call(method, path, content)
+        response = await self.call(method, path, content)
         try:
             return msgspec.json.decode(response.content)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(f"{self.origin} gave an answer that is none of this API.") from error
 
-    async def _ask(
+    async def ask(
         self,
         method: str,
         path: str,
@@ -201,13 +201,14 @@ class ApiClient:
         query: str = "",
         proven: bool = True,
     ) -> A:
-        response = await self._call(method, path, content, query=query, proven=proven)
+        """Call a route and read its answer `into` a type; `proven` sends proof and token."""
+        response = await self.call(method, path, content, query=query, proven=proven)
         try:
             return msgspec.json.decode(response.content, type=into)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(f"{self.origin} gave an answer that is none of this API.") from error
 
-    async def _call(
+    async def call(
         self,
         method: str,
         path: str,

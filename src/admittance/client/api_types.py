@@ -96,6 +96,7 @@ class Activation(Answer, frozen=True):
     sequence: int
     sealed: Bytes
     expires_at: int
+    second_factor: tuple[str, ...] = ()
 
 
 class Certificate(Answer, frozen=True):
@@ -113,6 +114,54 @@ class Device(Answer, frozen=True):
     activated_at: int | None
     last_seen_at: int | None
     certificate: Certificate | None
+
+
+class MadeCode(Answer, frozen=True):
+    """An enrolment code."""
+
+    code: str
+    expires_at: int
+
+    def __repr__(self) -> str:
+        return f"MadeCode(expires_at={self.expires_at})"
+
+
+class PendingEnrolment(Answer, frozen=True):
+    """A device that waits for its owner's approval."""
+
+    device_id: str
+    model: str
+    display_name: str
+    source: str
+    asked_at: int
+    expires_at: int
+
+
+class PendingEnrolments(Answer, frozen=True):
+    enrolments: list[PendingEnrolment]
+
+
+class Factors(Answer, frozen=True):
+    """The account's second factors. `phone` shows the last digits alone; `trusted` is this app."""
+
+    required: list[str]
+    totp: bool
+    phone: str | None
+    sms: bool
+    trusted: bool
+
+
+class TotpSeed(Answer, frozen=True):
+    """The otpauth URI for an authenticator app; it is a secret."""
+
+    uri: str
+
+    def __repr__(self) -> str:
+        return "TotpSeed(…)"
+
+
+class Trust(Answer, frozen=True):
+    trusted: bool
 
 
 class Discovery(Answer, frozen=True):

@@ -99,6 +99,9 @@ class DeviceLink:
         request = wire.NetworkRequest(attempt, salt, ciphertext)
         await self._run(self._client.ask(wire.NETWORK, request, wire.NetworkAnswer))
 
+    async def send_code(self, code: str) -> None:
+        await self._run(self._client.ask(wire.CODE, wire.CodeRequest(code), wire.CodeAnswer))
+
     async def status(self) -> wire.Status:
         return await self._run(self._client.ask(wire.STATUS, wire.StatusRequest(), wire.Status))
 

@@ -19,6 +19,7 @@ from admittance.client.provisioning_events import (
     DEADLINES_S,
     AttemptFailed,
     DeviceMet,
+    FactorAwaited,
     Person,
     Provisioned,
     StepFinished,
@@ -237,7 +238,12 @@ class Provisioning:
             activation = await self.server.activate(running)
             if activation.device_id != running.device_id:
                 raise WrongDevice("The server activated another device than the one in front of you.")
-            running = msgspec.structs.replace(running, sealed=activation.sealed, purpose=activation.purpose)
+            running = msgspec.structs.replace(
+                running,
+                sealed=activation.sealed,
+                purpose=activation.purpose,
+                second_factor=activation.second_factor,
+            )
             self.state.save(running)
         return running
 
@@ -258,12 +264,31 @@ class Provisioning:
                     "The device is not on your network. Go on with another password by: admit provision --resume",
                 )
             await visit.send(chosen)
+        if running.second_factor:
+            async with self._step("factor"):
+                await self._give_factor(visit)
         async with self._step("enrolment"):
             await self.network.use_internet()
             while not await self.server.enrolled(running.device_id):
                 await self.sleep(POLL_INTERVAL_S)
         self.state.clear()
         return Provisioned(running.device_id, model, running.purpose, max(1, visit.running.attempt))
+
+    async def _give_factor(self, visit: "_Visit") -> None:
+        """Stay until the device is enrolled, and hand it codes while it asks for one."""
+        kinds = visit.running.second_factor
+        asks = "code" in kinds
+        if not asks:
+            self.person.told(FactorAwaited(visit.running.device_id, kinds))
+        while (status := await visit.status()).state != "enrolled":
+            if status.state == "factor" and asks:
+                code = await self.person.enrolment_code(refused=status.cause == "factor_refused")
+                if code is not None:
+                    await visit.send_code(code)
+                else:
+                    asks = False
+                    self.person.told(FactorAwaited(visit.running.device_id, kinds))
+            await self.sleep(POLL_INTERVAL_S)
 
     async def _watch(self, visit: "_Visit") -> str | None:
         """Wait until the device kept the network, then return None; else return why it could not."""
@@ -277,7 +302,7 @@ class Provisioning:
                     raise
                 if status.state == "failed":
                     return status.cause or "no_server"
-                if status.state in ("online", "enrolled"):
+                if status.state in ("online", "factor", "enrolled"):
                     return None
                 visit.joined = status.state == "joined"
                 await self.sleep(POLL_INTERVAL_S)
@@ -330,6 +355,9 @@ class _Visit:
         self.joined = False
         await self._again(lambda link: link.send_network(attempt, salt, ciphertext))
 
+    async def send_code(self, code: str) -> None:
+        await self._again(lambda link: link.send_code(code))
+
     async def status(self) -> Status:
         return await self._again(lambda link: link.status())
 
@@ -358,5 +386,6 @@ _TOO_SLOW: Final[dict[StepName, str]] = {
     "activation": "The server does not answer. Go on by: admit provision --resume",
     "delivery": "The device does not answer. Move closer, and go on by: admit provision --resume",
     "network": "The device does not say how it got on with the network. Go on by: admit provision --resume",
+    "factor": "No second factor was given in time. Go on by: admit provision --resume",
     "enrolment": "The device is on the network but has no certificate yet. Look at: admit devices list",
 }

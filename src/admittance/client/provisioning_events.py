@@ -16,6 +16,7 @@ StepName = Literal[
     "activation",
     "delivery",
     "network",
+    "factor",
     "enrolment",
 ]
 
@@ -30,6 +31,7 @@ DEADLINES_S: dict[StepName, int] = {
     "activation": 30,
     "delivery": 30,
     "network": 90,
+    "factor": 600,
     "enrolment": 60,
 }
 
@@ -63,7 +65,15 @@ class AttemptFailed:
     attempt: int
 
 
-Event: TypeAlias = StepStarted | StepFinished | AttemptFailed
+@dataclass(frozen=True)
+class FactorAwaited:
+    """The device is online and waits for a second factor, any one of `kinds`, given elsewhere than on this phone."""
+
+    device_id: str
+    kinds: tuple[str, ...]
+
+
+Event: TypeAlias = StepStarted | StepFinished | AttemptFailed | FactorAwaited
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,9 @@ class Person(Protocol):
 
         `tried` is None when the server manages the network, so the phone does not know it.
         """
+
+    async def enrolment_code(self, *, refused: bool) -> str | None:
+        """Give an enrolment code, another one if the last was refused; None leaves the device to another factor."""
 
 
 @dataclass(frozen=True)

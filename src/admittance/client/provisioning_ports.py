@@ -45,11 +45,12 @@ class PossessionCode:
 
 @dataclass(frozen=True)
 class Activation:
-    """The server's answer: `sealed` is for the device alone."""
+    """The server's answer: `sealed` is for the device alone; its enrolment needs any one of `second_factor`."""
 
     device_id: str
     purpose: str
     sealed: bytes
+    second_factor: tuple[str, ...] = ()
 
 
 class Server(Protocol):
@@ -74,6 +75,7 @@ class Link(Protocol):
     async def networks(self) -> list[SeenNetwork]: ...
     async def configure(self, sealed: bytes, app_key: bytes) -> None: ...
     async def send_network(self, attempt: int, salt: bytes, ciphertext: bytes) -> None: ...
+    async def send_code(self, code: str) -> None: ...
     async def status(self) -> Status: ...
 
 

@@ -33,6 +33,7 @@ class RunningProvisioning(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     expires_at: int
     purpose: str = ""
     sealed: bytes | None = None
+    second_factor: tuple[str, ...] = ()
     attempt: int = 0
 
     def __repr__(self) -> str:

@@ -23,6 +23,8 @@ from admittance.device.log import Log
 from admittance.device.radio.port import Radio
 from admittance.device.state import FolderLock, Memory, ServerContact, StateFile, recall
 from admittance.errors import AdmittanceError, Unavailable
+from admittance.wire import cbor, message
+from admittance.wire.enrolment import Factor
 
 REPORT_TIMEOUT_S: Final = 5.0
 
@@ -72,7 +74,30 @@ class Agent:
             "network": None if record.network is None else record.network.ssid,
             "joined": self._ports.radio.joined,
             "access_point_open": self._living().access_point_open,
+            "factor": self._living().factor.cause,
+            "factors": list(self._living().factor.kinds),
         }
+
+    async def code(self) -> Answer:
+        """An enrolment code for one more device of this device's owner."""
+        made = await self._living().enrolment_code()
+        return {"code": made.code, "expires_at": made.expires_at}
+
+    async def factor(self, arguments: dict[str, str]) -> Answer:
+        """A person typed in a second factor."""
+        given = {name: arguments.get(name, "") for name in ("kind", "value")}
+        self._living().keyboard.give(message.decode(cbor.encode([given["kind"], given["value"]]), Factor))
+        return {"given": given["kind"]}
+
+    async def network(self, arguments: dict[str, str]) -> Answer:
+        """A person named a network."""
+        await self._living().use_network(arguments.get("ssid", ""), arguments.get("passphrase", ""))
+        return {"network": arguments.get("ssid", "")}
+
+    async def login(self, arguments: dict[str, str]) -> Answer:
+        """A person typed in address and password."""
+        await self._living().log_in(arguments.get("email", ""), arguments.get("password", ""))
+        return {"started": True}
 
     async def _reset(self) -> None:
         server = self._memory.record.server
@@ -112,7 +137,11 @@ async def run(made: Made, *, state: Path, radio: Radio, display: Display, log: L
             jitter=SystemRandom().random,
         )
         agent = Agent(made, memory, ports, settings)
-        control = ControlSocket(state, {"press": agent.press, "reset": agent.reset, "status": agent.status})
+        control = ControlSocket(
+            state,
+            {"press": agent.press, "reset": agent.reset, "status": agent.status, "code": agent.code},
+            {"factor": agent.factor, "network": agent.network, "login": agent.login},
+        )
         await control.open()
         try:
             await agent.run()

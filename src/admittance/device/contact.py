@@ -17,6 +17,7 @@ from admittance.device.state import ServerContact
 from admittance.errors import Malformed, NetworkFailure, ServerRefused, Unavailable
 from admittance.wire import message
 from admittance.wire.enrolment import DeviceStatus, Enrolled, Nonce, NonceRequest
+from admittance.wire.factors import BootstrapRequest, LoginStarted, MadeCode
 from admittance.wire.tpm_enrolment import (
     ConnectionNonce,
     CredentialChallenge,
@@ -31,6 +32,7 @@ REQUEST_TIMEOUT_S: Final = 10.0
 
 class _Problem(msgspec.Struct):
     code: str = "refused"
+    factors: tuple[str, ...] = ()
 
 
 def https_client(
@@ -98,6 +100,10 @@ class FirstContact:
         answer = await self._post("tpm/credential", message.encode(request))
         return message.decode(answer.body, CredentialChallenge)
 
+    async def log_in(self, login: bytes) -> LoginStarted:
+        """Hand in a signed login. Raises `ServerRefused`, `NetworkFailure`, `Unavailable`."""
+        return message.decode((await self._post("login", login)).body, LoginStarted)
+
     async def report_reset(self, report: bytes) -> None:
         """Hand in a signed reset report. Raises `ServerRefused`, `NetworkFailure`, `Unavailable`."""
         await self._post("resets", report)
@@ -109,6 +115,17 @@ class FirstContact:
 def open_first_contact(radio: Radio, server: ServerContact, clock: TrustedClock) -> FirstContact:
     """The first-contact listener of `server`, under its anchors."""
     return FirstContact(https_client(radio, server.anchors, clock), server.first_contact_url, clock)
+
+
+async def ask_bootstrap(radio: Radio, origin: str, device_nonce: bytes) -> bytes:
+    """Ask a server that is known by its origin alone where its listeners are.
+
+    Nothing secret goes out, and the answer's signature is for the caller to check: no certificate is believed here.
+    Raises `ServerRefused`, `NetworkFailure`, `Unavailable`.
+    """
+    client = HttpsClient(radio, (), authenticate=False, timeout_s=REQUEST_TIMEOUT_S)
+    asked = message.encode(BootstrapRequest(device_nonce))
+    return accepted(await client.post(f"{origin}/enrolment/bootstrap", asked, CBOR)).body
 
 
 class DeviceListener(Protocol):
@@ -182,6 +199,11 @@ class DeviceContact:
         self._clock.set_server_time(status.server_time)
         return status
 
+    async def enrolment_code(self) -> MadeCode:
+        """A code that lets one more device enrol for this device's owner. Raises what `DeviceListener.ask` raises."""
+        answer = await self._listener.ask("POST", "/device/enrolment-codes")
+        return message.decode(answer.body, MadeCode)
+
 
 def accepted(response: Response) -> Response:
     """`response` if the server agreed. Raises `Unavailable`, `ServerRefused` or `Malformed`."""
@@ -190,7 +212,7 @@ def accepted(response: Response) -> Response:
     if response.status >= 500 or response.status == 429:
         raise Unavailable(f"The server cannot answer now (HTTP {response.status}).")
     try:
-        reason = msgspec.json.decode(response.body, type=_Problem).code
+        problem = msgspec.json.decode(response.body, type=_Problem)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"The server refused with HTTP {response.status} and no problem document.") from error
-    raise ServerRefused(reason, f"The server refused: {reason}.")
+    raise ServerRefused(problem.code, f"The server refused: {problem.code}.", problem.factors)

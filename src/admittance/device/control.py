@@ -18,14 +18,18 @@ MAX_LINE_BYTES: Final = 4096
 
 Answer: TypeAlias = dict[str, Any]
 Handler: TypeAlias = Callable[[], Awaitable[Answer]]
+Taker: TypeAlias = Callable[[dict[str, str]], Awaitable[Answer]]
 
 
 class ControlSocket:
-    """Serves `handlers` by the name of their command."""
+    """Serves `handlers` by the name of their command; `takers` are those that take arguments, all of them text."""
 
-    def __init__(self, folder: Path, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, folder: Path, handlers: Mapping[str, Handler], takers: Mapping[str, Taker] | None = None
+    ) -> None:
         self._path = folder / SOCKET_NAME
         self._handlers = handlers
+        self._takers = takers or {}
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -64,13 +68,16 @@ class ControlSocket:
             request = json.loads(line)
         except ValueError as error:
             raise Malformed("A command is one JSON object on one line.") from error
-        handler = self._handlers.get(str(request.get("command"))) if isinstance(request, dict) else None
+        command = str(request.pop("command", "")) if isinstance(request, dict) else ""
+        if command in self._takers and all(isinstance(value, str) for value in request.values()):
+            return await self._takers[command](request)
+        handler = self._handlers.get(command)
         if handler is None:
-            raise Malformed(f"Commands are: {', '.join(sorted(self._handlers))}.")
+            raise Malformed(f"Commands are: {', '.join(sorted({*self._handlers, *self._takers}))}.")
         return await handler()
 
 
-async def ask(folder: Path, command: str) -> Answer:
+async def ask(folder: Path, command: str, **arguments: str) -> Answer:
     """Send `command` to the agent of `folder` and return its answer.
 
     Raises `Unavailable` if no agent runs there, `Refused` if it refuses.
@@ -86,7 +93,7 @@ async def ask(folder: Path, command: str) -> Answer:
     finally:
         os.close(descriptor)
     try:
-        writer.write(json.dumps({"command": command}).encode() + b"\n")
+        writer.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
         line = await reader.readline()
     finally:
         writer.close()

@@ -14,11 +14,13 @@ from admittance.device.clock import TrustedClock
 from admittance.device.keys import Made
 from admittance.device.log import Log
 from admittance.device.requests import Challenger, Requests, SoftwareRequests, Wanted
+from admittance.device.second_factor import SecondFactor
 from admittance.device.state import Memory, Operational, PendingEnrolment
 from admittance.device.tpm.requests import TpmRequests
 from admittance.errors import Malformed, ServerRefused, TpmKeyLost
 from admittance.protocol.enrolment import build_reset_report
 from admittance.wire.enrolment import Enrolled
+from admittance.wire.factors import LoginStarted
 
 TICKET_USED: Final = "ticket_used"
 
@@ -34,18 +36,36 @@ class Registrar(Challenger, Protocol):
 class Enrolment:
     """Keeps the record's operational certificate alive."""
 
-    def __init__(self, made: Made, memory: Memory, clock: TrustedClock, log: Log) -> None:
+    def __init__(
+        self, made: Made, memory: Memory, clock: TrustedClock, log: Log, factor: SecondFactor | None = None
+    ) -> None:
         self._made = made
         self._memory = memory
         self._clock = clock
         self._log = log
         self._requests = _requests(made, memory)
+        self._factor = factor or SecondFactor()
+        self._awaits_factor = False
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the device waits for its first certificate of an owner."""
+        record = self._memory.record
+        return record.ticket is not None or (record.pending is not None and bool(record.pending.ticket))
+
+    def begin_after_login(self, started: LoginStarted) -> None:
+        """Enrol by the ticket of a login, once a second factor was given."""
+        pending = PendingEnrolment(self._requests.make_key(), started.ticket, started.epoch)
+        self._memory.change(ticket=None, pending=pending)
+        self._awaits_factor = True
 
     def is_due(self) -> bool:
         """Whether a certificate is missing, expired, or past its time to renew."""
         record = self._memory.record
         if record.server is None:
             return False
+        if self._awaits_factor and record.pending is not None and record.pending.epoch is not None:
+            return self._factor.given is not None
         if record.ticket is not None or record.pending is not None:
             return True
         if record.operational is None:
@@ -72,8 +92,9 @@ class Enrolment:
             key=pending.key,
             nonce=await registrar.nonce(device_id),
             device_id=device_id,
-            epoch=self._memory.record.epoch,
+            epoch=self._memory.record.epoch if pending.epoch is None else pending.epoch,
             ticket=pending.ticket,
+            factor=self._factor.given if pending.ticket else None,
         )
         try:
             request = await self._requests.build(wanted, registrar)
@@ -85,6 +106,7 @@ class Enrolment:
         except ServerRefused as refusal:
             self._after_refusal(refusal, pending)
             raise
+        self._factor.answered(None)
         if self._memory.record.pending != pending:
             return
         self._keep(pending, enrolled, request.operational_spki)
@@ -120,6 +142,7 @@ class Enrolment:
             operational=Operational(pending.key, list(enrolled.chain), enrolled.server_time + enrolled.renew_after_s),
             pending=None,
             ticket=None,
+            epoch=self._memory.record.epoch if pending.epoch is None else pending.epoch,
             owned=True,
             time_floor=self._clock.floor(),
         )
@@ -130,6 +153,11 @@ class Enrolment:
         )
 
     def _after_refusal(self, refusal: ServerRefused, pending: PendingEnrolment) -> None:
+        is_login = pending.epoch is not None
+        self._factor.answered(refusal, after_login=is_login)
+        self._awaits_factor = is_login
+        if self._factor.cause:
+            return
         if pending.ticket and (refusal.reason == TICKET_USED or self._memory.record.owned):
             self._memory.change(ticket=None, pending=None)
             self._log("ticket_forgotten", cause=refusal.reason)

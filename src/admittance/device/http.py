@@ -54,7 +54,7 @@ class HttpsClient:
     """Asks one server, whose certificate must lead to one of `anchors` (DER) and name the host of the URL.
 
     `timeout_s` bounds a whole request, from connecting to the last byte. `check_peer` gets the server's certificate
-    (DER) once TLS accepted it, and refuses it by raising.
+    (DER) once TLS accepted it, and refuses it by raising. Without `authenticate` any server is believed.
     """
 
     def __init__(
@@ -66,10 +66,15 @@ class HttpsClient:
         check_time: bool = True,
         check_peer: Callable[[bytes], None] | None = None,
         timeout_s: float = 20.0,
+        authenticate: bool = True,
     ) -> None:
         self._radio = radio
         self._check_peer = check_peer
-        self._context = tls_context(anchors, client_certificate=client_certificate, check_time=check_time)
+        self._context = (
+            tls_context(anchors, client_certificate=client_certificate, check_time=check_time)
+            if authenticate
+            else unauthenticated_context()
+        )
         self._timeout_s = timeout_s
 
     async def get(self, url: str) -> Response:
@@ -205,6 +210,15 @@ def tls_context(
             _load(context, client_certificate)
     except (ssl.SSLError, ValueError) as error:
         raise ConfigurationError("A trust anchor, certificate or key for TLS cannot be read.") from error
+    return context
+
+
+def unauthenticated_context() -> ssl.SSLContext:
+    """A client's context that believes any server: only for answers that carry a signature of their own."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return context
 
 

@@ -19,14 +19,16 @@ from admittance.device.display.port import Display
 from admittance.device.enrolment import Enrolment
 from admittance.device.http import ClientCertificate
 from admittance.device.joining import Joining
+from admittance.device.keyboard import Keyboard
 from admittance.device.keys import Made, device_keys, private_key_pem
 from admittance.device.log import Log
 from admittance.device.onboarding import Onboarding, QrForm, Times
 from admittance.device.radio.port import Radio
+from admittance.device.second_factor import SecondFactor
 from admittance.device.state import Memory, Operational, PremisesNetwork, ServerContact
 from admittance.device.tpm.session import TpmProver
 from admittance.device.upkeep import Doors, Upkeep
-from admittance.errors import NetworkFailure
+from admittance.errors import Conflict, NetworkFailure
 from admittance.protocol.provisioning import stock
 from admittance.protocol.provisioning.transaction import (
     AttemptFailed,
@@ -34,12 +36,16 @@ from admittance.protocol.provisioning.transaction import (
     AttemptSucceeded,
     DeviceFacts,
     EnrolmentFinished,
+    FactorWanted,
     PersistConfiguration,
     Random,
     Standing,
     Transaction,
     TryNetwork,
+    UseCode,
 )
+from admittance.wire.enrolment import Factor
+from admittance.wire.factors import MadeCode
 from admittance.wire.provisioning_messages import Cause
 
 FIRMWARE: Final = "admittance-0.1.0"
@@ -95,7 +101,19 @@ class Life:
             qr_form=settings.qr_form,
         )
         self._joining = Joining(ports.radio, memory, self._reach, ports.log)
-        self._enrolment = Enrolment(made, memory, self._clock, ports.log)
+        self.factor = SecondFactor()
+        self._enrolment = Enrolment(made, memory, self._clock, ports.log, self.factor)
+        self.keyboard = Keyboard(
+            made,
+            memory,
+            ports.radio,
+            self._clock,
+            self._enrolment,
+            self.factor,
+            self._first_contact,
+            ports.random,
+            ports.log,
+        )
         self._upkeep = Upkeep(
             memory,
             self._joining,
@@ -106,6 +124,8 @@ class Life:
             jitter=ports.jitter,
             poll_s=settings.poll_s,
             on_enrolled=self._enrolled,
+            factor=self.factor,
+            on_factor=self._wants_factor,
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._upkeep_task: asyncio.Task[None] | None = None
@@ -169,6 +189,32 @@ class Life:
         network = PremisesNetwork(command.network.ssid, command.network.passphrase)
         self._replace_attempt(lambda: self._try(network, command.attempt))
 
+    def use_code(self, command: UseCode) -> None:
+        """A code came from the phone."""
+        self.factor.give(Factor("code", command.code))
+
+    async def use_network(self, ssid: str, passphrase: str) -> None:
+        """Join and keep a network that a person named at the device. Raises `NetworkFailure`, or `Conflict`."""
+        if self._memory.record.owned:
+            raise Conflict("This device has an owner, who chooses its network.")
+        await self._stop_upkeep()
+        try:
+            await self._joining.try_network(PremisesNetwork(ssid, passphrase), lambda: None)
+        finally:
+            self._start_upkeep()
+
+    async def log_in(self, email: str, password: str) -> None:
+        """A person logged in at the device. Raises what `Keyboard.log_in` raises."""
+        await self.keyboard.log_in(email, password)
+        await self._restart_upkeep()
+
+    async def enrolment_code(self) -> MadeCode:
+        """A code for one more device of the owner. Raises `Conflict`, `ServerRefused`, `NetworkFailure`."""
+        record = self._memory.record
+        if record.server is None or record.operational is None:
+            raise Conflict("This device is not enrolled itself.")
+        return await self._device(record.server, record.operational).enrolment_code()
+
     def try_stock_network(self, command: stock.JoinNetwork) -> None:
         """The same for a network set by a stock app."""
         network = PremisesNetwork(command.ssid, command.passphrase)
@@ -231,7 +277,11 @@ class Life:
         return TpmSessionListener(client, server.first_contact_url, prover)
 
     def _enrolled(self) -> None:
-        self._onboarding.notify(EnrolmentFinished())
+        self._onboarding.notify(EnrolmentFinished(self._memory.record.epoch))
+
+    def _wants_factor(self, cause: str) -> None:
+        self._log("factor_wanted", cause=cause, kinds=",".join(self.factor.kinds))
+        self._onboarding.notify(FactorWanted(known_cause(cause)))
 
     def _start_upkeep(self) -> None:
         self._upkeep_task = self._spawn(self._upkeep.run())

@@ -33,6 +33,7 @@ from admittance.protocol.provisioning.transaction import (
     Random,
     Transaction,
     TryNetwork,
+    UseCode,
 )
 from admittance.wire import cbor, possession_qr
 from admittance.wire.birth import Birth
@@ -64,6 +65,9 @@ class Owner(Protocol):
 
     def try_network(self, command: TryNetwork) -> None:
         """Begin to try a network, in place of the attempt under way."""
+
+    def use_code(self, command: UseCode) -> None:
+        """Use a code as the second factor of the enrolment under way."""
 
     def try_stock_network(self, command: stock.JoinNetwork) -> None:
         """The same for a network set by a stock app."""
@@ -196,6 +200,8 @@ class Onboarding:
                     self._owner.persist(command)
                 case TryNetwork():
                     self._owner.try_network(command)
+                case UseCode():
+                    self._owner.use_code(command)
                 case AllowResume(transaction_id, resume_code, until):
                     self._codes.allow_resume(transaction_id, resume_code, until, self._monotonic())
                 case ForgetResume(transaction_id):

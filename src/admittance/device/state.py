@@ -55,11 +55,12 @@ class PremisesNetwork(Message, frozen=True):
 class PendingEnrolment(Message, frozen=True):
     """A fresh operational key, as `Requests.make_key` gave it, from before its first request until its certificate.
 
-    `ticket` is empty when the device renews or enrols again.
+    `ticket` is empty when the device renews or enrols again. `epoch` is the one that a login gave; None elsewhere.
     """
 
     key: bytes
     ticket: bytes
+    epoch: Unsigned | None = None
 
 
 class Operational(Message, frozen=True):

@@ -1,6 +1,5 @@
 """Keeping in contact: the kept network, the certificate, and what the server says of this device."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -10,6 +9,7 @@ from admittance.device.clock import TrustedClock
 from admittance.device.enrolment import Enrolment, Registrar
 from admittance.device.joining import Joining
 from admittance.device.log import Log
+from admittance.device.second_factor import SecondFactor
 from admittance.device.state import Memory, Operational, ServerContact
 from admittance.errors import AdmittanceError, NetworkFailure, ServerRefused, TpmRefused
 from admittance.wire.enrolment import DeviceStatus
@@ -47,6 +47,8 @@ class Upkeep:
         jitter: Callable[[], float],
         poll_s: float,
         on_enrolled: Callable[[], None],
+        factor: SecondFactor,
+        on_factor: Callable[[str], None],
     ) -> None:
         self._memory = memory
         self._joining = joining
@@ -57,6 +59,8 @@ class Upkeep:
         self._jitter = jitter
         self._poll_s = poll_s
         self._on_enrolled = on_enrolled
+        self._factor = factor
+        self._on_factor = on_factor
 
     async def run(self) -> None:
         """Keep in contact until cancelled; ends at once if no network is kept or no server known."""
@@ -74,7 +78,7 @@ class Upkeep:
                 delay_s = backoff.next()
                 self._log("contact_failed", cause=cause_of(error), retry_in_s=round(delay_s, 1))
             self._keep_floor()
-            await asyncio.sleep(delay_s)
+            await self._factor.given_within(delay_s)
 
     async def _contact(self, server: ServerContact) -> None:
         registrar = self._doors.first_contact(server)
@@ -98,7 +102,12 @@ class Upkeep:
             await self._enrol(registrar)
 
     async def _enrol(self, registrar: Registrar) -> None:
-        await self._enrolment.enrol(registrar)
+        try:
+            await self._enrolment.enrol(registrar)
+        except ServerRefused:
+            if self._factor.cause:
+                self._on_factor(self._factor.cause)
+            raise
         self._on_enrolled()
 
     async def _report_reset(self, registrar: Registrar) -> None:

@@ -7,6 +7,7 @@ hello      `HelloRequest`          `Hello`
 evidence   `EvidenceRequest`       `EvidenceAnswer`
 config     `ConfigurationRequest`  `ConfigurationAnswer`
 network    `NetworkRequest`        `NetworkAnswer`
+code       `CodeRequest`           `CodeAnswer`
 status     `StatusRequest`         `Status`
 ========== ======================= ==========================
 
@@ -22,18 +23,19 @@ from msgspec import Meta, to_builtins
 from admittance.errors import Malformed
 from admittance.wire import cbor, message
 from admittance.wire.evidence import SealAlgorithm
-from admittance.wire.message import Bytes16, Bytes32, Message, Unsigned
+from admittance.wire.message import Bytes16, Bytes32, Message, Unsigned, Word
 
 HELLO: Final = "admit-hello"
 EVIDENCE: Final = "admit-evidence"
 CONFIG: Final = "admit-config"
 NETWORK: Final = "admit-network"
+CODE: Final = "admit-code"
 STATUS: Final = "admit-status"
 
 MAX_ANSWER_BYTES: Final = 16 * 1024
 
 Presence = Literal["display", "button"]
-State = Literal["idle", "trying", "joined", "online", "enrolled", "failed"]
+State = Literal["idle", "trying", "joined", "online", "factor", "enrolled", "failed"]
 Cause = Literal[
     "",
     "wrong_password",
@@ -43,6 +45,9 @@ Cause = Literal[
     "server_refused",
     "untrusted_server",
     "clock",
+    "factor_required",
+    "factor_refused",
+    "approval_pending",
 ]
 
 
@@ -109,6 +114,19 @@ class NetworkAnswer(Message, frozen=True):
     status: State
 
 
+class CodeRequest(Message, frozen=True):
+    """An enrolment code, as its reader typed it: the second factor of the enrolment under way."""
+
+    code: Word
+
+    def __repr__(self) -> str:
+        return "CodeRequest(…)"
+
+
+class CodeAnswer(Message, frozen=True):
+    status: State
+
+
 class StatusRequest(Message, frozen=True, tag="admittance/status/1"):
     """Asks how far the device has come."""
 
@@ -117,7 +135,8 @@ class Status(Message, frozen=True):
     """How far the device has come.
 
     `state` "online" means that the server was reached over TLS under the pinned anchors and the network
-    was kept. `cause` names why the latest attempt failed. `deadline_s` is the time left in the transaction.
+    was kept; "factor" that the server wants a second factor before it enrols the device. `cause` names why the latest
+    attempt failed, or what the factor waits for. `deadline_s` is the time left in the transaction.
     """
 
     state: State

@@ -108,7 +108,14 @@ class TryNetwork:
     attempt: int
 
 
-Command: TypeAlias = AllowResume | ForgetResume | PersistConfiguration | TryNetwork
+@dataclass(frozen=True)
+class UseCode:
+    """Use this enrolment code as the second factor of the enrolment under way."""
+
+    code: str = field(repr=False)
+
+
+Command: TypeAlias = AllowResume | ForgetResume | PersistConfiguration | TryNetwork | UseCode
 
 
 @dataclass(frozen=True)
@@ -135,8 +142,17 @@ class AttemptFailed:
 class EnrolmentFinished:
     """The device holds an operational certificate of this epoch."""
 
+    epoch: int = 0
 
-Event: TypeAlias = AttemptJoined | AttemptSucceeded | AttemptFailed | EnrolmentFinished
+
+@dataclass(frozen=True)
+class FactorWanted:
+    """The server wants a second factor, refused one, or waits for the owner."""
+
+    cause: wire.Cause
+
+
+Event: TypeAlias = AttemptJoined | AttemptSucceeded | AttemptFailed | EnrolmentFinished | FactorWanted
 
 
 @dataclass
@@ -178,6 +194,7 @@ class Transaction:
             wire.EVIDENCE: self._endpoint(self._evidence),
             wire.CONFIG: self._endpoint(self._config),
             wire.NETWORK: self._endpoint(self._network),
+            wire.CODE: self._endpoint(self._code),
             wire.STATUS: self._endpoint(self._status),
         }
 
@@ -189,9 +206,14 @@ class Transaction:
     def notify(self, event: Event) -> None:
         """Note what became of an attempt; news of an attempt that was replaced is ignored."""
         if isinstance(event, EnrolmentFinished):
-            self._standing = replace(self._standing, owned=True)
-            if self._open is not None and self._open.state == "online":
-                self._open.state = "enrolled"
+            epoch = max(self._standing.epoch, event.epoch)
+            self._standing = replace(self._standing, owned=True, epoch=epoch)
+            if self._open is not None and self._open.state in ("online", "factor"):
+                self._open.state, self._open.cause = "enrolled", ""
+            return
+        if isinstance(event, FactorWanted):
+            if self._open is not None and self._open.state in ("online", "factor"):
+                self._open.state, self._open.cause = "factor", event.cause
             return
         if self._open is None or event.attempt != self._open.attempt:
             return
@@ -375,6 +397,16 @@ class Transaction:
     def _try(self, current: _Open, network: Network, attempt: int) -> None:
         current.attempt, current.state, current.cause = attempt, "trying", ""
         self._commands.append(TryNetwork(network, attempt))
+
+    def _code(self, session: Session, request: bytes, now: float) -> wire.CodeAnswer:
+        wanted = message.decode(request, wire.CodeRequest)
+        current = self._required()
+        if current.accepted is None:
+            raise Conflict("Bring the sealed configuration first: the code belongs to its enrolment.")
+        if current.state == "factor":
+            current.state, current.cause = "online", ""
+        self._commands.append(UseCode(wanted.code))
+        return wire.CodeAnswer(current.state)
 
     def _status(self, session: Session, request: bytes, now: float) -> wire.Status:
         message.decode(request, wire.StatusRequest)

@@ -1,5 +1,6 @@
 """Challenges and activations for the app."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,6 +18,7 @@ from admittance.server.activation.service import ActivationService
 from admittance.server.database import Database
 from admittance.server.http import body, reply
 from admittance.wire import base64url
+from admittance.wire.enrolment import FactorKind
 
 TRANSACTION_ID_BYTES = 16
 MAX_EVIDENCE_CHARACTERS = 24 * 1024
@@ -41,6 +43,9 @@ class StoredNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
         return f"StoredNetwork(name={self.name!r})"
 
 
+SecondFactorOf = Callable[[str, str], Awaitable[tuple[FactorKind, ...]]]
+
+
 class AskActivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     challenge: str
     evidence: Annotated[str, msgspec.Meta(max_length=MAX_EVIDENCE_CHARACTERS)]
@@ -56,8 +61,10 @@ def routes(
     activations: ActivationService,
     networks: Networks,
     database: Database,
+    second_factor: SecondFactorOf,
 ) -> list[Route]:
-    handlers = _Handlers(authenticator, challenges, activations, networks, database)
+    """`second_factor` tells which kinds an account's device may use, of which its enrolment needs one."""
+    handlers = _Handlers(authenticator, challenges, activations, networks, database, second_factor)
     return [
         Route("/api/challenges", handlers.challenge, methods=["POST"]),
         Route("/api/activations", handlers.activate, methods=["POST"]),
@@ -72,12 +79,14 @@ class _Handlers:
         activations: ActivationService,
         networks: Networks,
         database: Database,
+        second_factor: SecondFactorOf,
     ) -> None:
         self._authenticator = authenticator
         self._challenges = challenges
         self._activations = activations
         self._networks = networks
         self._database = database
+        self._second_factor = second_factor
 
     async def challenge(self, request: Request) -> Response:
         account = await self._authenticator.account(request)
@@ -99,6 +108,7 @@ class _Handlers:
                 "sequence": activation.sequence,
                 "sealed": base64url.encode(activation.sealed),
                 "expires_at": activation.expires_at,
+                "second_factor": await self._second_factor(account.account_id, activation.device_id),
             },
             status=201 if activation.is_new else 200,
         )

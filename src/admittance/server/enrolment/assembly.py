@@ -23,13 +23,18 @@ from admittance.server.devices.catalogue import Catalogue, DeviceModel
 from admittance.server.devices.manifest_import import ManifestImport
 from admittance.server.devices.secrets import Dummies, SecretBox
 from admittance.server.devices.service import SetupService
+from admittance.server.devices.sightings import Sightings
+from admittance.server.enrolment import lifecycle_routes
 from admittance.server.enrolment import routes as enrolment_routes
 from admittance.server.enrolment.crl import RevocationList
 from admittance.server.enrolment.devices import DeviceAuthenticator
+from admittance.server.enrolment.endings import Endings
 from admittance.server.enrolment.factors import assembly as factor_services
 from admittance.server.enrolment.factors.assembly import FactorServices
 from admittance.server.enrolment.fleet import Fleet
+from admittance.server.enrolment.history import History
 from admittance.server.enrolment.issuance import CertificateIssuer
+from admittance.server.enrolment.lifecycle import Lifecycle
 from admittance.server.enrolment.mails import OwnerMails
 from admittance.server.enrolment.model import CertificatePolicy
 from admittance.server.enrolment.nonces import Nonces
@@ -54,6 +59,8 @@ class DeviceServices:
     revocations: RevocationList
     factors: FactorServices
     tpm: TpmServices
+    lifecycle: Lifecycle
+    history: History
 
     def people_routes(self, accounts: AccountServices) -> list[Route]:
         authenticator = accounts.authenticator
@@ -67,9 +74,13 @@ class DeviceServices:
                 activations=self.activations,
                 networks=accounts.networks,
                 database=self.foundation.database,
+                second_factor=self.factors.settings.kinds_of,
             ),
             *enrolment_routes.people_routes(
                 authenticator=authenticator, fleet=self.fleet, revocations=self.revocations
+            ),
+            *lifecycle_routes.routes(
+                authenticator=authenticator, fleet=self.fleet, lifecycle=self.lifecycle, history=self.history
             ),
             *self.factors.people_routes(authenticator),
         ]
@@ -111,7 +122,9 @@ def build(foundation: Foundation, passwords: PasswordCheck) -> DeviceServices:
         nobody=NOBODY,
     )
     dummies = Dummies(keys.dummy_key)
-    tpm = tpm_services.build(foundation, catalogue, dummies)
+    endings = Endings(audit)
+    sightings = Sightings(audit=audit, alert=mails.appeared)
+    tpm = tpm_services.build(foundation, catalogue, dummies, sightings)
     issuing_ca = keys.issuing_ca
     return DeviceServices(
         foundation=foundation,
@@ -124,6 +137,7 @@ def build(foundation: Foundation, passwords: PasswordCheck) -> DeviceServices:
             catalogue=catalogue,
             identities=IdentityCheck(origin=config.server.origin, catalogue=catalogue),
             sealer=_sealer(foundation, addresses, secrets, policy),
+            sightings=sightings,
             codes=codes,
             clock=clock,
             random=os.urandom,
@@ -141,10 +155,20 @@ def build(foundation: Foundation, passwords: PasswordCheck) -> DeviceServices:
             mails=mails,
             factors=factors.factors,
             attestations=tpm.attestations,
+            sightings=sightings,
             clock=clock,
         ),
-        devices=DeviceAuthenticator(database=database, policy=policy, clock=clock),
-        fleet=Fleet(database=database, audit=audit, catalogue=catalogue, mails=mails, clock=clock),
+        devices=DeviceAuthenticator(database=database, sightings=sightings, policy=policy, clock=clock),
+        fleet=Fleet(database=database, endings=endings, catalogue=catalogue, mails=mails, clock=clock),
+        lifecycle=Lifecycle(
+            database=database,
+            audit=audit,
+            endings=endings,
+            mails=mails,
+            clock=clock,
+            release_notice_s=config.policy.release_notice_s,
+        ),
+        history=History(database=database, clock=clock),
         revocations=RevocationList(
             database=database, key=issuing_ca.key, certificate=issuing_ca.certificate, clock=clock
         ),

@@ -90,7 +90,9 @@ class DeviceLogins:
             return "password"
         if model is None or not model.keyboard:
             return "no_keyboard"
-        if record.state == "revoked" or record.owner(now) not in (None, account_id):
+        if record.barred(account_id):
+            return record.barred(account_id)
+        if record.owner(now) not in (None, account_id):
             return f"state_{record.state}"
         before_tpm = model.minimum_assurance == "tpm" and is_at_least(record.assurance, "listed")
         if not before_tpm and not is_at_least(record.assurance, model.minimum_assurance):

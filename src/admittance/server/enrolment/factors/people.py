@@ -27,7 +27,7 @@ from admittance.server.enrolment.factors.model import (
     PendingApproval,
     refused,
 )
-from admittance.server.enrolment.factors.policy import KINDS
+from admittance.server.enrolment.factors.policy import KINDS, kinds_for
 from admittance.server.enrolment.factors.service import Factors
 from admittance.server.enrolment.factors.sms_codes import PHONE, SmsCodes, normalise_number
 from admittance.server.enrolment.factors.totp import Totp
@@ -71,6 +71,14 @@ class FactorSettings:
             connection, event="factor.code_made", actor=made_by, subject=f"account:{account_id}", now=now
         )
         return made
+
+    async def kinds_of(self, account_id: str, device_id: str) -> tuple[FactorKind, ...]:
+        """The kinds of which an enrolment of that device for the account needs one."""
+        async with self.database.read() as connection:
+            record = await registry.find(connection, device_id)
+            model = None if record is None else self.catalogue.find(record.model)
+            of_account = await store.account_kinds(connection, account_id)
+        return kinds_for(() if model is None else model.second_factor, of_account)
 
     async def pending(self, account: AuthenticatedAccount) -> list[PendingApproval]:
         """The devices that wait for the owner's word."""

@@ -62,10 +62,10 @@ class Factors:
 
         Nothing is written: the device is the account's only once its certificate is issued.
         """
-        if ticket_mac is None or device.owner(now) is not None or device.state == "revoked":
+        if ticket_mac is None or device.owner(now) is not None:
             return device
         login = await store.find_login(connection, ticket_mac, device.registry_key, int(now))
-        if login is None or login.epoch <= device.epoch:
+        if login is None or login.epoch <= device.epoch or device.barred(login.account_id):
             return device
         query = accounts_table.select().where(accounts_table.c.account_id == login.account_id)
         account = (await connection.execute(query.with_for_update(skip_locked=True))).first()
