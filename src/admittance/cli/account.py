@@ -8,9 +8,11 @@ from urllib.parse import urlsplit
 
 import click
 
+from admittance.cli.account_factors import factors, phone, totp, trust
 from admittance.cli.account_networks import networks
 from admittance.cli.output import config_option, emit, json_option
-from admittance.cli.profile import profile_option, read_ca_file, read_password, with_client
+from admittance.cli.profile import profile_option, read_ca_file, with_client
+from admittance.cli.secret_input import read_password
 from admittance.client.api import ApiClient
 from admittance.client.dpop import DpopKey
 from admittance.client.session_store import Session, SessionStore, trust_context
@@ -22,7 +24,8 @@ def account() -> None:
     """Invite people, accept an invitation, log in and out, keep premises networks."""
 
 
-account.add_command(networks)
+for command in (networks, factors, phone, totp, trust):
+    account.add_command(command)
 
 
 @account.command()

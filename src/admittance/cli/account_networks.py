@@ -5,7 +5,8 @@ from typing import TextIO
 import click
 
 from admittance.cli.output import emit, json_option
-from admittance.cli.profile import profile_option, read_password, with_client
+from admittance.cli.profile import profile_option, with_client
+from admittance.cli.secret_input import read_password
 from admittance.client.session_store import SessionStore
 
 

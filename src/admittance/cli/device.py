@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import click
 
+from admittance.cli.device_enrol import code, enrol
 from admittance.cli.output import emit, json_option
 from admittance.device.control import ask
 from admittance.device.keys import load_birth, read_birth
@@ -18,6 +19,10 @@ STATE = click.option("--state", type=FOLDER, required=True, help="The device's m
 @click.group()
 def device() -> None:
     """Run and control a device's agent."""
+
+
+device.add_command(code)
+device.add_command(enrol)
 
 
 @device.command()

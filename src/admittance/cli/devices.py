@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import click
 
+from admittance.cli.devices_approval import approve, code, deny, pending
 from admittance.cli.output import config_option, emit, json_option
 from admittance.cli.profile import profile_option, with_client
 from admittance.client.api_types import Device
@@ -28,6 +29,10 @@ _COLUMNS = ("device", "model", "state", "certificate until", "last seen")
 @click.group()
 def devices() -> None:
     """Import, list, show, revoke and release devices."""
+
+
+for command in (code, pending, approve, deny):
+    devices.add_command(command)
 
 
 @devices.command("import")
@@ -204,6 +209,7 @@ def _explained(found: dict[str, Any]) -> dict[str, str]:
             f"{_WHY.get(enrolment['by'], enrolment['by'])}; identity {enrolment['assurance']}, "
             f"owner number {enrolment['epoch']}, account {enrolment['account']}"
         )
+        shown["second factor"] = enrolment.get("factor") or "none was asked for"
     return shown
 
 

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from admittance.client.api import ApiClient
 from admittance.client.session_store import SessionStore, default_directory
-from admittance.errors import ConfigurationError, Malformed
+from admittance.errors import ConfigurationError
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -39,17 +39,6 @@ def with_client(store: SessionStore, work: Callable[[ApiClient], Awaitable[T]]) 
             return await work(client)
 
     return asyncio.run(run())
-
-
-def read_password(file: TextIO | None, prompt: str, *, confirm: bool = False) -> str:
-    """A password from the first line of a file, or asked for without showing it. Raises `Malformed` when empty."""
-    if file is not None:
-        password = file.readline().rstrip("\r\n")
-    else:
-        password = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm)
-    if not password:
-        raise Malformed("The password is empty.")
-    return password
 
 
 def read_ca_file(path: Path | None) -> str | None:
