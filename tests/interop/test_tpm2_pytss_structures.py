@@ -285,14 +285,14 @@ def test_what_a_tpm_certifies_and_quotes(esapi: ESAPI, algorithm: str) -> None:
     nonce = secrets.token_bytes(32)
     try:
         signer = Public.decode(ak_public.publicArea.marshal())
-        certify.check_attestation_key(signer)
+        ak_key = certify.check_attestation_key(signer)
         scheme = TPMT_SIG_SCHEME(scheme=TPM2_ALG.NULL)
         statement, signed = esapi.certify(key, ak, nonce, scheme)
         certified, read = certify.verify_certified(
             attest=bytes(statement),
             signature=signed.marshal(),
             public=key_public.publicArea.marshal(),
-            ak_public=signer,
+            ak=ak_key,
             nonce=nonce,
             spki=spki_by_pytss(key_public.publicArea),
         )
@@ -303,9 +303,7 @@ def test_what_a_tpm_certifies_and_quotes(esapi: ESAPI, algorithm: str) -> None:
         read = Attest.decode(bytes(quoted))
         assert isinstance(read.attested, QuoteInfo)
         policy = quote.PcrPolicy.parse("sha256:0,7", [read.attested.pcr_digest.hex()])
-        quote.verify_quote(
-            attest=bytes(quoted), signature=signed.marshal(), ak_public=signer, nonce=nonce, policy=policy
-        )
+        quote.verify_quote(attest=bytes(quoted), signature=signed.marshal(), ak=ak_key, nonce=nonce, policy=policy)
     finally:
         esapi.flush_context(key)
         esapi.flush_context(ak)

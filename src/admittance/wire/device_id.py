@@ -19,7 +19,7 @@ def registry_key(spki: bytes) -> bytes:
 
 def device_id(spki: bytes) -> str:
     """The short id for people: ``AD`` and 20 base32 characters of `registry_key` (100 bits)."""
-    return "AD" + base64.b32encode(registry_key(spki)).decode("ascii")[:20]
+    return "AD" + base64.b32encode(registry_key(spki)[:15]).decode("ascii")[:20]
 
 
 def check_device_id(text: str) -> str:

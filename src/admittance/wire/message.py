@@ -42,9 +42,14 @@ def decode(data: bytes, kind: type[MessageT], max_bytes: int = 16384) -> Message
         message = msgspec.convert(value, kind, strict=True, builtin_types=(bytes,))
     except msgspec.ValidationError as error:
         raise Malformed(f"{kind.__name__}: {_without_values(error)}") from error
-    if kind.__struct_defaults__ and encode(message) != data:
+    if kind.__struct_defaults__ and isinstance(value, list) and len(value) != _length(kind):
         raise Malformed(f"{kind.__name__}: a field is missing")
     return message
+
+
+def _length(kind: type[msgspec.Struct]) -> int:
+    """How many elements a message has, its label included."""
+    return len(kind.__struct_fields__) + (kind.__struct_config__.tag is not None)
 
 
 def _without_values(error: msgspec.ValidationError) -> str:

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from admittance.errors import AttestationMissing, KeyRefused, Misuse, SignatureInvalid, WrongDevice
 from admittance.protocol.enrolment import key_rules
 from admittance.protocol.signing import Signer
-from admittance.protocol.tpm.certify import CertifiedKey, check_attestation_key, verify_certified
+from admittance.protocol.tpm.certify import AttestationKey, CertifiedKey, check_attestation_key, verify_certified
 from admittance.protocol.tpm.quote import PcrPolicy, verify_quote
 from admittance.wire.cose import ES256
 from admittance.wire.csr_attestation import (
@@ -84,7 +84,7 @@ def verify_attested(
     """
     request = decode_request(csr)
     _check_request(request, identity_spki)
-    check_attestation_key(ak_public)
+    ak = check_attestation_key(ak_public)
     operational, identity, quoted = _ordered(request.statements, pcr_policy)
 
     def certified(statement: TpmStatement, spki: bytes) -> tuple[CertifiedKey, Attest]:
@@ -94,14 +94,14 @@ def verify_attested(
             attest=statement.attest,
             signature=statement.signature,
             public=statement.public,
-            ak_public=ak_public,
+            ak=ak,
             nonce=nonce,
             spki=spki,
         )
 
     operational_key, attest = certified(operational, request.spki)
     identity_key, _ = certified(identity, identity_spki)
-    quote = _quote(quoted, nonce, ak_public, pcr_policy)
+    quote = _quote(quoted, nonce, ak, pcr_policy)
     return VerifiedAttestation(
         operational_spki=request.spki,
         operational_name=operational_key.name,
@@ -140,13 +140,11 @@ def _ordered(
 
 
 def _quote(
-    statement: TpmStatement | None, nonce: bytes, ak_public: Public, policy: PcrPolicy | None
+    statement: TpmStatement | None, nonce: bytes, ak: AttestationKey, policy: PcrPolicy | None
 ) -> QuoteInfo | None:
     if statement is None or policy is None:
         return None
     if statement.public is not None:
         raise AttestationMissing("A quote comes with a public area, so it is something else.")
-    quote, _ = verify_quote(
-        attest=statement.attest, signature=statement.signature, ak_public=ak_public, nonce=nonce, policy=policy
-    )
+    quote, _ = verify_quote(attest=statement.attest, signature=statement.signature, ak=ak, nonce=nonce, policy=policy)
     return quote

@@ -150,9 +150,7 @@ def _check_path(certificates: Sequence[x509.Certificate], roots: Sequence[x509.C
         if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             raise EkRefused("A certificate of the endorsement key's chain is not valid now.")
         if any(extension.critical and extension.oid not in _UNDERSTOOD for extension in certificate.extensions):
-            raise EkRefused(
-                "A certificate of the endorsement key's chain has an unknown critical extension."
-            )
+            raise EkRefused("A certificate of the endorsement key's chain has an unknown critical extension.")
     for below, (certificate, issuer) in enumerate(zip(path, (*path[1:], root), strict=True)):
         _check_issued(certificate, issuer, below)
 

@@ -1,5 +1,6 @@
 """TPM public areas as keys, and the signatures of attestation keys."""
 
+import hmac
 from typing import TypeAlias
 
 from cryptography.exceptions import InvalidSignature
@@ -9,12 +10,14 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from admittance.errors import Malformed, SignatureInvalid
 from admittance.wire.tpm import algorithms as alg
-from admittance.wire.tpm.public import HASHES, Public, RsaParameters
+from admittance.wire.tpm.public import HASHES, EccParameters, Public, RsaParameters
 from admittance.wire.tpm.signature import EcdsaSignature, RsassaSignature, decode_signature
 
 TpmKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 _EXPONENT = 65537
+# What every SubjectPublicKeyInfo of a P-256 key starts with, up to its uncompressed point (RFC 5480, section 2).
+_P256_SPKI_HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 _CURVES: dict[int, ec.EllipticCurve] = {alg.NIST_P256: ec.SECP256R1(), alg.NIST_P384: ec.SECP384R1()}
 
 
@@ -35,8 +38,16 @@ def spki(public: Public) -> bytes:
     return load(public).public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-def verify_signature(signer: Public, data: bytes, signature: bytes) -> None:
-    """Check a TPMT_SIGNATURE by a key whose public area fixes its scheme.
+def is_key(public: Public, p256_spki: bytes) -> bool:
+    """Whether the key is the one of `p256_spki`, a P-256 key's SubjectPublicKeyInfo in its one DER encoding."""
+    parameters = public.parameters
+    if not isinstance(parameters, EccParameters) or parameters.curve != alg.NIST_P256:
+        return False
+    return hmac.compare_digest(_P256_SPKI_HEAD + parameters.x + parameters.y, p256_spki)
+
+
+def verify_signature(signer: Public, key: TpmKey, data: bytes, signature: bytes) -> None:
+    """Check a TPMT_SIGNATURE by `key`, which `load` gave for `signer`, whose public area fixes its scheme.
 
     Raises `Malformed` if the signature doesn't decode, and `SignatureInvalid` if its scheme or hash isn't the key's
     or it doesn't hold.
@@ -47,7 +58,7 @@ def verify_signature(signer: Public, data: bytes, signature: bytes) -> None:
     if scheme is None or (scheme.algorithm, scheme.hash) != (algorithm, decoded.hash):
         raise SignatureInvalid("The attestation is signed by another scheme than its key has.")
     try:
-        _verify(load(signer), decoded, data)
+        _verify(key, decoded, data)
     except InvalidSignature as error:
         raise SignatureInvalid("The attestation's signature does not hold.") from error
 

@@ -4,12 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from admittance.errors import AttestationMissing, Malformed, PcrMismatch
-from admittance.protocol.tpm import keys
-from admittance.protocol.tpm.certify import check_nonce
+from admittance.protocol.tpm.certify import AttestationKey, check_nonce
 from admittance.wire.tpm import algorithms as alg
 from admittance.wire.tpm.attest import Attest, QuoteInfo
 from admittance.wire.tpm.pcr import PcrSelections
-from admittance.wire.tpm.public import Public
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +34,13 @@ class PcrPolicy:
 
 
 def verify_quote(
-    *, attest: bytes, signature: bytes, ak_public: Public, nonce: bytes, policy: PcrPolicy
+    *, attest: bytes, signature: bytes, ak: AttestationKey, nonce: bytes, policy: PcrPolicy
 ) -> tuple[QuoteInfo, Attest]:
-    """Check that `ak_public` quoted, over `nonce`, exactly the policy's PCRs with one of its digests.
+    """Check that `ak` quoted, over `nonce`, exactly the policy's PCRs with one of its digests.
 
     Raises `Malformed`, `SignatureInvalid`, `StaleAttestation`, `PcrMismatch` or `AttestationMissing`.
     """
-    keys.verify_signature(ak_public, attest, signature)
+    ak.verify(attest, signature)
     statement = Attest.decode(attest)
     check_nonce(statement, nonce)
     quote = statement.attested

@@ -46,9 +46,17 @@ class CertificateIssuer:
 
     def __init__(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
         self._key = key
-        self._name = certificate.subject
-        self._authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
+        authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
             certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        )
+        # What all certificates have in common: a builder never changes, each call gives another one.
+        self._common = (
+            x509.CertificateBuilder()
+            .issuer_name(certificate.subject)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_DIGITAL_SIGNATURE, critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+            .add_extension(authority, critical=False)
         )
         self.certificate = certificate.public_bytes(Encoding.DER)
 
@@ -65,19 +73,13 @@ class CertificateIssuer:
         start = datetime.fromtimestamp(int(now) - BACKDATE_S, UTC)
         serial = x509.random_serial_number()
         certificate = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device_id)]))
-            .issuer_name(self._name)
+            self._common.subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device_id)]))
             .public_key(public_key)
             .serial_number(serial)
             .not_valid_before(start)
             .not_valid_after(start + timedelta(seconds=ttl_s))
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_DIGITAL_SIGNATURE, critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
             .add_extension(_device_name(device_id), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-            .add_extension(self._authority, critical=False)
             .sign(self._key, hashes.SHA256())
         )
         return OperationalCertificate(

@@ -1,6 +1,7 @@
 """TPMS_ATTEST: what a TPM says under the signature of an attestation key."""
 
 from dataclasses import dataclass
+from struct import Struct
 
 from admittance.errors import Malformed
 from admittance.wire.tpm import algorithms as alg
@@ -13,6 +14,8 @@ _ST_CERTIFY = 0x8017
 _ST_QUOTE = 0x8018
 _MAX_NAME_BYTES = 2 + alg.MAX_DIGEST_BYTES
 _MAX_DATA_BYTES = _MAX_NAME_BYTES
+_HEAD = Struct(">IH")
+_CLOCK_AND_FIRMWARE = Struct(">QIIBQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,15 @@ class Attest:
     def decode(cls, data: bytes) -> "Attest":
         """Decode an attestation. Raises `Malformed`, also where the TPM's magic value is missing."""
         reader = Reader(data, "TPMS_ATTEST")
-        if reader.uint32() != _GENERATED:
+        magic, kind = reader.unpack(_HEAD)
+        if magic != _GENERATED:
             raise Malformed("TPMS_ATTEST that no TPM generated")
-        kind = reader.uint16()
         qualified_signer = _name(reader)
         extra_data = reader.sized(_MAX_DATA_BYTES)
-        clock_info = _clock_info(reader)
-        firmware_version = reader.uint64()
+        clock, reset_count, restart_count, safe, firmware_version = reader.unpack(_CLOCK_AND_FIRMWARE)
+        if safe not in (0, 1):
+            raise Malformed("TPMS_CLOCK_INFO with a flag that is neither 0 nor 1")
+        clock_info = ClockInfo(clock, reset_count, restart_count, safe == 1)
         attested = _attested(reader, kind)
         reader.finish()
         return cls(qualified_signer, extra_data, clock_info, firmware_version, attested)
@@ -106,10 +111,3 @@ def _name(reader: Reader) -> bytes:
     if len(name) < 2 or len(name) - 2 != alg.DIGEST_BYTES[alg.check_hash(int.from_bytes(name[:2]))]:
         raise Malformed("TPMS_ATTEST with a name that is not a hash algorithm and its digest")
     return name
-
-
-def _clock_info(reader: Reader) -> ClockInfo:
-    clock, reset_count, restart_count, safe = reader.uint64(), reader.uint32(), reader.uint32(), reader.uint8()
-    if safe not in (0, 1):
-        raise Malformed("TPMS_CLOCK_INFO with a flag that is neither 0 nor 1")
-    return ClockInfo(clock, reset_count, restart_count, safe == 1)

@@ -1,6 +1,12 @@
 """Reading and writing big-endian integers and sized buffers (TPM 2.0 part 2, section 4.2 and 10.4)."""
 
+from struct import Struct
+from typing import Any
+
 from admittance.errors import Malformed
+
+_UINT16 = Struct(">H")
+_UINT32 = Struct(">I")
 
 
 class Reader:
@@ -20,17 +26,24 @@ class Reader:
         self._at = end
         return taken
 
+    def unpack(self, layout: Struct) -> tuple[Any, ...]:
+        """The next integers, in one go."""
+        start = self._at
+        self._at = start + layout.size
+        if self._at > len(self._data):
+            raise Malformed(f"{self._what} that ends too early")
+        return layout.unpack_from(self._data, start)
+
     def uint8(self) -> int:
         return self.take(1)[0]
 
     def uint16(self) -> int:
-        return int.from_bytes(self.take(2))
+        value: int = self.unpack(_UINT16)[0]
+        return value
 
     def uint32(self) -> int:
-        return int.from_bytes(self.take(4))
-
-    def uint64(self) -> int:
-        return int.from_bytes(self.take(8))
+        value: int = self.unpack(_UINT32)[0]
+        return value
 
     def sized(self, max_bytes: int) -> bytes:
         """A buffer behind its size (UINT16), at most `max_bytes` long."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntFlag
+from struct import Struct
 
 from cryptography.hazmat.primitives import hashes
 
@@ -28,6 +29,8 @@ class Attributes(IntFlag):
 
 
 _DEFINED_ATTRIBUTES = sum(Attributes)
+_HEAD = Struct(">HHI")
+_TWO = Struct(">HH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,8 @@ class Public:
     def decode(cls, data: bytes) -> "Public":
         """Decode a public area. Raises `Malformed`."""
         reader = Reader(data, "TPMT_PUBLIC")
-        kind = reader.uint16()
-        name_alg = alg.check_hash(reader.uint16())
-        attributes = reader.uint32()
+        kind, name_alg, attributes = reader.unpack(_HEAD)
+        alg.check_hash(name_alg)
         if attributes & ~_DEFINED_ATTRIBUTES:
             raise Malformed("TPMT_PUBLIC with reserved attributes")
         auth_policy = reader.sized(alg.MAX_DIGEST_BYTES)
@@ -104,7 +106,12 @@ class Public:
     @property
     def name(self) -> bytes:
         """The object's name: name algorithm, then the digest of the public area (part 1, section 16)."""
-        return uint16(self.name_alg) + digest(self.name_alg, self.encode())
+        return name_of(self, self.encode())
+
+
+def name_of(public: Public, encoded: bytes) -> bytes:
+    """The name of the object that `encoded` is the encoding of."""
+    return uint16(public.name_alg) + digest(public.name_alg, encoded)
 
 
 def digest(hash_alg: int, data: bytes) -> bytes:
@@ -142,7 +149,7 @@ def _rsa(reader: Reader) -> RsaParameters:
 
 def _ecc(reader: Reader) -> EccParameters:
     symmetric, scheme = _symmetric(reader), _scheme(reader, alg.ECDSA)
-    curve, kdf = reader.uint16(), reader.uint16()
+    curve, kdf = reader.unpack(_TWO)
     if curve not in alg.COORDINATE_BYTES or kdf != alg.NULL:
         raise Malformed("TPMT_PUBLIC with a curve or a key derivation that is not allowed")
     x, y = reader.sized(alg.MAX_COORDINATE_BYTES), reader.sized(alg.MAX_COORDINATE_BYTES)
@@ -155,7 +162,7 @@ def _symmetric(reader: Reader) -> Symmetric | None:
     algorithm = reader.uint16()
     if algorithm == alg.NULL:
         return None
-    key_bits, mode = reader.uint16(), reader.uint16()
+    key_bits, mode = reader.unpack(_TWO)
     if algorithm != alg.AES or key_bits not in (128, 256) or mode != alg.CFB:
         raise Malformed("TPMT_PUBLIC with a symmetric cipher that is not allowed")
     return Symmetric(key_bits)

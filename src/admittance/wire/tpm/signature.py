@@ -1,10 +1,13 @@
 """TPMT_SIGNATURE: ECDSA and RSASSA, and no others."""
 
 from dataclasses import dataclass
+from struct import Struct
 
 from admittance.errors import Malformed
 from admittance.wire.tpm import algorithms as alg
 from admittance.wire.tpm.codec import Reader, sized, uint16
+
+_HEAD = Struct(">HH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class RsassaSignature:
 def decode_signature(data: bytes) -> EcdsaSignature | RsassaSignature:
     """Decode a TPMT_SIGNATURE (part 2, section 11.3.4). Raises `Malformed`."""
     reader = Reader(data, "TPMT_SIGNATURE")
-    algorithm, hash_alg = reader.uint16(), alg.check_hash(reader.uint16())
+    algorithm, hash_alg = reader.unpack(_HEAD)
+    alg.check_hash(hash_alg)
     signature: EcdsaSignature | RsassaSignature
     if algorithm == alg.ECDSA:
         signature = _ecdsa(reader, hash_alg)

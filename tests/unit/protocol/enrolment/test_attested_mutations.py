@@ -117,7 +117,7 @@ def rebuilt(tpm: MemoryTpm, statements: list[TpmStatement]) -> bytes:
 
 
 def differs_only_in_what_is_free(good: bytes, changed: bytes) -> bool:
-    """Clock, firmware version and qualified names are the TPM's own account: there is nothing to hold them against."""
+    """Clock, firmware version and qualified names are the TPM's own account, held against nothing."""
     before = Attest.decode(good)
     try:
         after = Attest.decode(changed)
