@@ -34,6 +34,7 @@ BUNDLE_FILE = "maker-bundle.json"
 PEOPLE_CA_FILE = "people-ca.pem"
 TLS_FOLDER = "tls"
 PURGE_EVERY_S = 600.0
+RELEASES_EVERY_S = 60.0
 
 
 def build(config: Config, *, clock: Clock = system_clock) -> Server:
@@ -70,7 +71,10 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
     return Server(
         foundation,
         listeners(foundation, people, first_contact, device),
-        loops(foundation, devices.factors.sender),
+        (
+            *loops(foundation, devices.factors.sender),
+            lambda: repeat("releases", RELEASES_EVERY_S, devices.lifecycle.release_due),
+        ),
     )
 
 

@@ -100,11 +100,13 @@ class KeysSection(Section, frozen=True):
 class PolicySection(Section, frozen=True):
     """`quota` is how many devices a new account may own; certificates live at most 7 days, tickets 1 h.
 
+    `release_notice_s` is how long an owner may object before the operator's release of a device becomes effective.
     `breached_passwords_file`: passwords to refuse, one SHA-1 in hexadecimal a line, beside the built-in list.
     """
 
     quota: Count = 20
     certificate_ttl_s: Annotated[int, msgspec.Meta(ge=60, le=MAX_CERTIFICATE_TTL_S)] = MAX_CERTIFICATE_TTL_S
+    release_notice_s: Annotated[int, msgspec.Meta(ge=3600)] = 14 * 24 * 3600
     ticket_ttl_s: Annotated[int, msgspec.Meta(ge=60, le=MAX_TICKET_TTL_S)] = MAX_TICKET_TTL_S
     invite_ttl_s: Seconds = 7 * 24 * 3600
     token_ttl_s: Seconds = 12 * 3600

@@ -4,6 +4,7 @@ from admittance.server.accounts import store as accounts
 from admittance.server.activation import store as activation
 from admittance.server.audit import store as audit
 from admittance.server.database import metadata
+from admittance.server.devices import sightings
 from admittance.server.devices import store as devices
 from admittance.server.enrolment import store as enrolment
 from admittance.server.enrolment.factors import tables as factors
@@ -11,4 +12,16 @@ from admittance.server.enrolment.tpm import store as tpm
 from admittance.server.mail import store as mail
 from admittance.server.sms import store as sms
 
-__all__ = ["accounts", "activation", "audit", "devices", "enrolment", "factors", "mail", "metadata", "sms", "tpm"]
+__all__ = [
+    "accounts",
+    "activation",
+    "audit",
+    "devices",
+    "enrolment",
+    "factors",
+    "mail",
+    "metadata",
+    "sightings",
+    "sms",
+    "tpm",
+]

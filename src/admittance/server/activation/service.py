@@ -39,6 +39,7 @@ from admittance.server.database import Database
 from admittance.server.devices import store as registry
 from admittance.server.devices.catalogue import Catalogue
 from admittance.server.devices.model import Assurance, DeviceRecord, is_at_least
+from admittance.server.devices.sightings import Sightings
 from admittance.server.enrolment import store as enrolments
 from admittance.wire import cbor
 from admittance.wire.device_id import check_device_id, registry_key
@@ -75,6 +76,7 @@ class ActivationService:
         catalogue: Catalogue,
         identities: IdentityCheck,
         sealer: ConfigurationSealer,
+        sightings: Sightings,
         codes: TicketCodes,
         clock: Clock,
         random: Callable[[int], bytes],
@@ -86,6 +88,7 @@ class ActivationService:
         self._catalogue = catalogue
         self._identities = identities
         self._sealer = sealer
+        self._sightings = sightings
         self._codes = codes
         self._clock = clock
         self._random = random
@@ -162,6 +165,8 @@ class ActivationService:
             return _uniform(identity.reason)
         evidence = identity.evidence.evidence
         record = await self._locked_record(connection, identity)
+        if record.account_id != caller.account_id:
+            await self._sightings.note(connection, record, "activation", "another account", now)
         quota = self._default_quota if account is None or account.quota is None else account.quota
         claim = await self._claim(connection, caller, record, identity, quota, now)
         if isinstance(claim, _Refusal):
@@ -208,8 +213,9 @@ class ActivationService:
         model = self._catalogue.find(record.model)
         if record.identity_spki != identity.evidence.identity_spki:
             return _uniform("another_identity")
-        if record.state == "revoked":
-            return _uniform("revoked")
+        barred = record.barred(caller.account_id)
+        if barred:
+            return _uniform(barred)
         if model is None or not is_at_least(identity.assurance, _needed_to_claim(model.minimum_assurance)):
             return _uniform("assurance")
         if evidence.code_age_s > MAX_CODE_AGE_S:

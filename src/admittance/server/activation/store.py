@@ -113,7 +113,7 @@ _CANCEL_TICKETS = (
 _CANCEL_ACTIVATIONS = (
     update(activations)
     .where(activations.c.registry_key == bindparam("of_device"), activations.c.cancelled_at.is_(None))
-    .values(cancelled_at=bindparam("now"))
+    .values(cancelled_at=bindparam("now"), sealed=b"")
 )
 
 
@@ -207,5 +207,5 @@ async def cancel_tickets(connection: AsyncConnection, registry_key: bytes, now: 
 
 
 async def cancel_activations(connection: AsyncConnection, registry_key: bytes, now: int) -> None:
-    """Withhold answers that were made: asked again, they are refused."""
+    """Withhold answers that were made: asked again, they are refused. What they sealed is forgotten."""
     await connection.execute(_CANCEL_ACTIVATIONS, {"of_device": registry_key, "now": now})

@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Mapping
 
 import msgspec
-from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text, insert, select, text
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, Text, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admittance.server.audit.model import Detail, Entry
@@ -29,6 +29,7 @@ audit = Table(
     Column("subject", Text, nullable=False),
     Column("details", Text, nullable=False),
     Column("mac", LargeBinary, nullable=False),
+    Index(None, "subject"),
 )
 
 

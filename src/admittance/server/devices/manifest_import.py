@@ -20,6 +20,7 @@ from admittance.server.devices import store
 from admittance.server.devices.catalogue import Catalogue
 from admittance.server.devices.model import DeviceRecord
 from admittance.server.devices.secrets import SecretBox, open_manifest_secrets
+from admittance.server.enrolment.tpm.listed import ListedKeys
 from admittance.wire.device_id import registry_key
 from admittance.wire.manifest import ManifestEntry, decode_line
 
@@ -98,14 +99,18 @@ class ManifestImport:
         entries = list(self._decode(batch, summary))
         async with self._database.read() as connection:
             known = await store.known(connection, [entry.device_id for _, entry in entries])
+            listed = await ListedKeys.read(connection, [entry for _, entry in entries])
         records: dict[str, DeviceRecord] = {}
         for number, entry in entries:
             try:
                 if entry.device_id not in known:
-                    records[entry.device_id] = self._record(entry)
+                    record = self._record(entry)
+                    listed.take(entry)
+                    records[entry.device_id] = record
                     known[entry.device_id] = (registry_key(entry.identity_spki), entry.model, entry.presence)
                 else:
                     _require_same(known[entry.device_id], entry)
+                    listed.take(entry)
                     summary.known += 1
             except (Malformed, Refused) as error:
                 summary.fail(number, str(error))
@@ -113,6 +118,7 @@ class ManifestImport:
             appeared = await store.known(connection, records)
             new = [record for device_id, record in records.items() if device_id not in appeared]
             await store.add(connection, new)
+            await listed.store(connection)
         summary.added += len(new)
         summary.known += len(appeared)
 

@@ -1,10 +1,16 @@
 """Values of the device registry."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-State = Literal["listed", "pending", "active", "released", "revoked"]
-"""`listed`: nobody's yet. `pending`: activated, not enrolled. `released`: given away, free for the next claim."""
+State = Literal["listed", "pending", "active", "released", "revoked", "decommissioned"]
+"""`listed`: nobody's yet. `pending`: activated, not enrolled. `released`: given away, free for the next claim.
+`revoked` and `decommissioned` have no way back; a decommissioned device is nobody's."""
+
+ENDED: tuple[State, ...] = ("revoked", "decommissioned")
+
+Reported = Literal["lost", "stolen"]
+"""What an owner said of a device. Either way the owner hears when it appears; `stolen` also ends its access."""
 
 Assurance = Literal["self-asserted", "listed", "certified", "tpm"]
 
@@ -22,7 +28,8 @@ class DeviceRecord:
 
     `registry_key` is SHA-256 of the identity SPKI. `account_id` is the owner while pending or active.
     `pending_until` is when a pending activation lapses. `needs_ticket` is set by a reset: the identity key
-    alone does not enrol again until the owner provisioned the device once more.
+    alone does not enrol again until the owner provisioned the device once more. `assigned_account_id` is the only
+    account that may claim it. At `release_at` the operator's release becomes effective.
     """
 
     registry_key: bytes
@@ -42,6 +49,9 @@ class DeviceRecord:
     pending_until: int | None
     activated_at: int | None
     last_seen_at: int | None
+    reported: Reported | None = None
+    assigned_account_id: str | None = None
+    release_at: int | None = None
 
     def owner(self, now: float) -> str | None:
         """Whose device this is now; a pending activation that lapsed counts for nobody."""
@@ -50,6 +60,28 @@ class DeviceRecord:
         if self.state == "pending" and self.pending_until is not None and self.pending_until > now:
             return self.account_id
         return None
+
+    def without_owner(self, state: State) -> "DeviceRecord":
+        """The device as nobody's: what its owner, or an operator for that owner, said of it is gone."""
+        return replace(
+            self,
+            state=state,
+            account_id=None,
+            pending_until=None,
+            activated_at=None,
+            needs_ticket=True,
+            reported=None,
+            assigned_account_id=None,
+            release_at=None,
+        )
+
+    def barred(self, account_id: str) -> str:
+        """Why that account can't have this device even if nobody owns it, in one word; empty if it can."""
+        if self.state in ENDED:
+            return self.state
+        if self.reported == "stolen":
+            return "stolen"
+        return "assigned" if self.assigned_account_id not in (None, account_id) else ""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from admittance.wire.manifest import DeviceSecrets
 class SetupService:
     """Answers about setup codes, the same way whether the device exists or not.
 
-    Unknown devices, revoked ones and other people's get stable dummies, after the same work.
+    Unknown devices, ended or stolen ones and other people's get stable dummies, after the same work.
     """
 
     def __init__(
@@ -68,4 +68,4 @@ _STAND_IN_ID = "AD" + "A" * 20
 
 
 def _open_to(record: DeviceRecord, account_id: str, now: float) -> bool:
-    return record.state != "revoked" and record.owner(now) in (None, account_id)
+    return not record.barred(account_id) and record.owner(now) in (None, account_id)

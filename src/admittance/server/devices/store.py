@@ -48,7 +48,11 @@ devices = Table(
     Column("pending_until", BigInteger),
     Column("activated_at", BigInteger),
     Column("last_seen_at", BigInteger),
+    Column("reported", Text),
+    Column("assigned_account_id", Text),
+    Column("release_at", BigInteger),
     Index(None, "account_id"),
+    Index(None, "release_at"),
 )
 
 
@@ -89,6 +93,22 @@ async def change(connection: AsyncConnection, each: DeviceRecord) -> None:
 async def saw(connection: AsyncConnection, registry_key: bytes, now: int) -> None:
     """Note when the device last proved itself."""
     await connection.execute(_CHANGE, {"changed": registry_key, "last_seen_at": now})
+
+
+async def forget_owner(connection: AsyncConnection, registry_key: bytes) -> None:
+    """Forget when the device was seen: that is its former owner's."""
+    await connection.execute(_CHANGE, {"changed": registry_key, "last_seen_at": None})
+
+
+async def forget_secrets(connection: AsyncConnection, registry_key: bytes) -> None:
+    """Destroy what making put into the device; the row stays, so that its identity never returns."""
+    await connection.execute(_CHANGE, {"changed": registry_key, "secrets": None})
+
+
+async def due_releases(connection: AsyncConnection, now: float) -> list[str]:
+    """The ids of devices whose release by the operator is due."""
+    query = select(devices.c.device_id).where(devices.c.release_at <= now).order_by(devices.c.device_id)
+    return list((await connection.execute(query)).scalars())
 
 
 async def owned_count(connection: AsyncConnection, account_id: str, now: float) -> int:

@@ -1,7 +1,4 @@
-"""A person's devices: list and show, revoke and release.
-
-Revoking and releasing end every certificate, ticket and pending activation in the same transaction.
-"""
+"""A person's devices: list and show, revoke and release."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,16 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admittance.errors import Conflict, Malformed, NotAllowed, NotFound
 from admittance.server.accounts.model import AuthenticatedAccount
-from admittance.server.activation import store as activations
-from admittance.server.audit.store import AuditLog
 from admittance.server.clock import Clock
 from admittance.server.database import Database
 from admittance.server.devices import store as registry
 from admittance.server.devices.catalogue import Catalogue
-from admittance.server.devices.model import DeviceRecord
+from admittance.server.devices.model import ENDED, DeviceRecord
 from admittance.server.enrolment import store
+from admittance.server.enrolment.endings import Endings
 from admittance.server.enrolment.mails import OwnerMails
-from admittance.server.enrolment.model import RevocationReason
+from admittance.server.enrolment.tpm.store import find_attestation
 from admittance.wire.device_id import check_device_id
 
 MAX_REASON_CHARACTERS = 200
@@ -28,22 +24,24 @@ MAX_REASON_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class OwnedDevice:
-    """A device as its owner sees it. `certificate` is the row of the newest one, if there is any."""
+    """A device as its owner sees it. `certificate` is the row of the newest one, if there is any; `attestation` what
+    a TPM proved for that."""
 
     record: DeviceRecord
     display_name: str
     certificate: Row[Any] | None
     is_certificate_live: bool
+    attestation: Row[Any] | None = None
 
 
 class Fleet:
     """Owners see and act on their own devices, operators on all; anything else looks like nothing."""
 
     def __init__(
-        self, *, database: Database, audit: AuditLog, catalogue: Catalogue, mails: OwnerMails, clock: Clock
+        self, *, database: Database, endings: Endings, catalogue: Catalogue, mails: OwnerMails, clock: Clock
     ) -> None:
         self._database = database
-        self._audit = audit
+        self._endings = endings
         self._catalogue = catalogue
         self._mails = mails
         self._clock = clock
@@ -62,29 +60,37 @@ class Fleet:
             records = await registry.listing(connection, None if everyones else account.account_id)
             newest = await store.newest_certificates(connection, None if everyones else account.account_id)
         shown = [record for record in records if everyones or _is_shown(record, now)]
-        return [self._view(record, newest.get(record.registry_key), now) for record in shown]
+        return [self._view(record, newest.get(record.registry_key), None, now) for record in shown]
 
     async def show(self, account: AuthenticatedAccount, device_id: str) -> OwnedDevice:
         """Raises `NotFound`."""
         now = self._clock()
         async with self._database.read() as connection:
             found = await registry.find(connection, check_device_id(device_id))
-            record = _visible(found, account, now)
+            record = visible(found, account, now)
             certificate = await store.newest_certificate(connection, record.registry_key)
-        return self._view(record, certificate, now)
+            if certificate is not None and not account.operator and not _is_of_owner(certificate, record):
+                certificate = None
+            proven = None if certificate is None else await find_attestation(connection, certificate.serial)
+        return self._view(record, certificate, proven, now)
 
     async def revoke(self, account: AuthenticatedAccount, device_id: str, reason: str) -> OwnedDevice:
         """End a device's access for good; nobody can claim it afterwards. Raises `NotFound` or `Malformed`."""
-        if not 1 <= len(reason) <= MAX_REASON_CHARACTERS or not reason.isprintable():
-            raise Malformed(f"Give a reason of 1 to {MAX_REASON_CHARACTERS} printable characters.")
+        checked_reason(reason)
         now = self._clock()
         async with self._database.transaction() as connection:
             found = await registry.find(connection, check_device_id(device_id), lock=True)
-            record = _visible(found, account, now)
-            if record.state != "revoked":
-                changed = replace(record, state="revoked", pending_until=None)
-                details = {"reason": reason}
-                await self._end(connection, account, changed, "device.revoked", "privilege_withdrawn", details, now)
+            record = visible(found, account, now)
+            if record.state not in ENDED:
+                await self._endings.end(
+                    connection,
+                    replace(record, state="revoked", pending_until=None, release_at=None),
+                    event="device.revoked",
+                    actor=f"account:{account.account_id}",
+                    reason="privilege_withdrawn",
+                    details={"reason": reason},
+                    now=now,
+                )
                 await self._tell_owner(connection, account, record, reason, now)
         return await self.show(account, device_id)
 
@@ -93,39 +99,24 @@ class Fleet:
         now = self._clock()
         async with self._database.transaction() as connection:
             found = await registry.find(connection, check_device_id(device_id), lock=True)
-            record = _visible(found, account, now)
-            if record.state == "revoked":
-                raise Conflict("A revoked device can't be released.")
+            record = visible(found, account, now)
+            if record.state in ENDED:
+                raise Conflict(f"A {record.state} device can't be released.")
             if record.owner(now) != account.account_id:
-                raise NotFound(_NOT_FOUND)
-            changed = replace(record, state="released", account_id=None, pending_until=None, needs_ticket=True)
-            await self._end(connection, account, changed, "device.released", "cessation_of_operation", {}, now)
-            certificate = await store.newest_certificate(connection, record.registry_key)
-        return self._view(changed, certificate, now)
-
-    async def _end(
-        self,
-        connection: AsyncConnection,
-        account: AuthenticatedAccount,
-        changed: DeviceRecord,
-        event: str,
-        reason: RevocationReason,
-        details: dict[str, str],
-        now: float,
-    ) -> None:
-        at, key = int(now), changed.registry_key
-        ended = await store.revoke_certificates(connection, key, reason, at)
-        await activations.cancel_tickets(connection, key, at)
-        await activations.cancel_activations(connection, key, at)
-        await registry.change(connection, changed)
-        await self._audit.append(
-            connection,
-            event=event,
-            actor=f"account:{account.account_id}",
-            subject=f"device:{changed.device_id}",
-            details={**details, "epoch": changed.epoch, "certificates_ended": ended},
-            now=now,
-        )
+                raise NotFound(NOT_FOUND)
+            if record.reported == "stolen":
+                raise Conflict("A stolen device can't be released. If you have it again, say so first.")
+            changed = record.without_owner("released")
+            await self._endings.end(
+                connection,
+                changed,
+                event="device.released",
+                actor=f"account:{account.account_id}",
+                reason="cessation_of_operation",
+                details={"by": "owner"},
+                now=now,
+            )
+        return self._view(changed, None, None, now)
 
     async def _tell_owner(
         self,
@@ -142,25 +133,40 @@ class Fleet:
         name = self._catalogue.display_name(record.model)
         await self._mails.revoked(connection, owner, record.device_id, name, by, reason, now)
 
-    def _view(self, record: DeviceRecord, certificate: Row[Any] | None, now: float) -> OwnedDevice:
+    def _view(
+        self, record: DeviceRecord, certificate: Row[Any] | None, attestation: Row[Any] | None, now: float
+    ) -> OwnedDevice:
         is_live = (
             certificate is not None
             and certificate.revoked_at is None
             and certificate.not_after > now
             and certificate.epoch == record.epoch
         )
-        return OwnedDevice(record, self._catalogue.display_name(record.model), certificate, is_live)
+        return OwnedDevice(record, self._catalogue.display_name(record.model), certificate, is_live, attestation)
 
 
-_NOT_FOUND = "You have no such device."
+NOT_FOUND = "You have no such device."
+
+
+def checked_reason(reason: str) -> str:
+    """Raises `Malformed`."""
+    if not 1 <= len(reason) <= MAX_REASON_CHARACTERS or not reason.isprintable():
+        raise Malformed(f"Give a reason of 1 to {MAX_REASON_CHARACTERS} printable characters.")
+    return reason
+
+
+def visible(record: DeviceRecord | None, account: AuthenticatedAccount, now: float) -> DeviceRecord:
+    """The device, if the account may see it: owners see their own, operators all. Raises `NotFound`."""
+    is_own = record is not None and record.account_id == account.account_id and _is_shown(record, now)
+    if record is None or not (is_own or account.operator):
+        raise NotFound(NOT_FOUND)
+    return record
+
+
+def _is_of_owner(certificate: Row[Any], record: DeviceRecord) -> bool:
+    """What was issued for a former owner is not the new one's to see."""
+    return (certificate.account_id, certificate.epoch) == (record.account_id, record.epoch)
 
 
 def _is_shown(record: DeviceRecord, now: float) -> bool:
     return record.state == "revoked" or record.owner(now) is not None
-
-
-def _visible(record: DeviceRecord | None, account: AuthenticatedAccount, now: float) -> DeviceRecord:
-    is_own = record is not None and record.account_id == account.account_id and _is_shown(record, now)
-    if record is None or not (is_own or account.operator):
-        raise NotFound(_NOT_FOUND)
-    return record

@@ -27,13 +27,21 @@ def uniform(reason: str) -> Refusal:
 
 @dataclass(frozen=True)
 class CertificatePolicy:
-    """`ttl_s` is at most `MAX_CERTIFICATE_TTL_S`; devices renew after `renew_after_s`."""
+    """`ttl_s` is at most `MAX_CERTIFICATE_TTL_S`; devices renew after `renew_after_s`, or about then."""
 
     ttl_s: int
 
     @property
     def renew_after_s(self) -> int:
         return self.ttl_s // 2
+
+    def renew_after(self, fingerprint: bytes) -> int:
+        """When to renew the certificate of that SHA-256, in seconds after its issue.
+
+        Spread by chance over the middle fifth of its life, so that devices that enrolled together don't return
+        together.
+        """
+        return self.ttl_s * 2 // 5 + self.ttl_s * int.from_bytes(fingerprint[:2]) // (5 << 16)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Enrolment on the first-contact listener, status on the device listener, and people's devices."""
 
-from typing import Any
-
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,8 +10,9 @@ from admittance.server.accounts.authenticate import Authenticator
 from admittance.server.clock import Clock
 from admittance.server.enrolment.crl import RevocationList
 from admittance.server.enrolment.devices import DeviceAuthenticator
-from admittance.server.enrolment.fleet import Fleet, OwnedDevice
+from admittance.server.enrolment.fleet import Fleet
 from admittance.server.enrolment.service import EnrolmentService
+from admittance.server.enrolment.shown import shown_device
 from admittance.server.http import body, cbor_body, cbor_reply, raw_body, reply
 from admittance.wire.enrolment import DeviceStatus, Enrolled, Nonce, NonceRequest
 
@@ -36,7 +35,7 @@ def first_contact_routes(*, enrolments: EnrolmentService, revocations: Revocatio
         return cbor_reply(answer, status=201 if issued.is_new else 200)
 
     async def reset(request: Request) -> Response:
-        await enrolments.report_reset(await _signed(request))
+        await enrolments.report_reset(await _signed(request), _source(request))
         return Response(status_code=204)
 
     async def reachable(_request: Request) -> Response:
@@ -64,20 +63,22 @@ def people_routes(*, authenticator: Authenticator, fleet: Fleet, revocations: Re
         account = await authenticator.account(request)
         everyones = request.query_params.get("all") == "1"
         owned = await fleet.list(account, everyones=everyones)
-        return reply({"devices": [_shown(each) for each in owned]})
+        shown = [shown_device(each, to_operator=account.operator) for each in owned]
+        return reply({"devices": shown})
 
     async def show(request: Request) -> Response:
         account = await authenticator.account(request)
-        return reply(_shown(await fleet.show(account, request.path_params["device_id"]), in_full=True))
+        owned = await fleet.show(account, request.path_params["device_id"])
+        return reply(shown_device(owned, in_full=True, to_operator=account.operator))
 
     async def revoke(request: Request) -> Response:
         account = await authenticator.account(request)
         asked = await body(request, AskRevocation)
-        return reply(_shown(await fleet.revoke(account, request.path_params["device_id"], asked.reason)))
+        return reply(shown_device(await fleet.revoke(account, request.path_params["device_id"], asked.reason)))
 
     async def release(request: Request) -> Response:
         account = await authenticator.account(request)
-        return reply(_shown(await fleet.release(account, request.path_params["device_id"])))
+        return reply(shown_device(await fleet.release(account, request.path_params["device_id"])))
 
     return [
         Route("/api/devices", listing, methods=["GET"]),
@@ -93,26 +94,6 @@ def crl_route(revocations: RevocationList) -> Route:
         return Response(await revocations.current(), media_type="application/pkix-crl")
 
     return Route("/crl", crl, methods=["GET"])
-
-
-def _shown(owned: OwnedDevice, *, in_full: bool = False) -> dict[str, Any]:
-    record, newest = owned.record, owned.certificate
-    shown: dict[str, Any] = {
-        "device_id": record.device_id,
-        "model": record.model,
-        "display_name": owned.display_name,
-        "state": record.state,
-        "assurance": record.assurance,
-        "epoch": record.epoch,
-        "activated_at": record.activated_at,
-        "last_seen_at": record.last_seen_at,
-        "certificate": None,
-    }
-    if newest is not None and owned.is_certificate_live:
-        shown["certificate"] = {"serial": newest.serial, "not_after_at": newest.not_after}
-    if in_full and newest is not None:
-        shown["enrolment"] = {"issued_at": newest.issued_at, **msgspec.json.decode(newest.decision)}
-    return shown
 
 
 async def _signed(request: Request) -> bytes:

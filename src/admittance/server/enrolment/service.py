@@ -33,6 +33,7 @@ from admittance.server.database import Database
 from admittance.server.devices import store as registry
 from admittance.server.devices.catalogue import Catalogue
 from admittance.server.devices.model import DeviceRecord
+from admittance.server.devices.sightings import Sightings
 from admittance.server.enrolment import store
 from admittance.server.enrolment.factors.service import Factors
 from admittance.server.enrolment.issuance import CertificateIssuer, OperationalCertificate
@@ -80,12 +81,14 @@ class EnrolmentService:
         mails: OwnerMails,
         factors: Factors,
         attestations: Attestations,
+        sightings: Sightings,
         clock: Clock,
     ) -> None:
         self._database = database
         self._audit = audit
         self._factors = factors
         self._attestations = attestations
+        self._sightings = sightings
         self._catalogue = catalogue
         self._codes = codes
         self._nonces = nonces
@@ -115,7 +118,7 @@ class EnrolmentService:
         try:
             verified, answered = await self._attestations.verify(unverified, identity_spki, model, nonce)
         except AttestationRefused as error:
-            return await self._refuse(device_id, nonce, expires_at, Refusal(error.code, error))
+            return await self._refuse(device_id, nonce, expires_at, Refusal(error.code, error), source)
         request = _Request(
             verified=verified,
             signed=data,
@@ -127,10 +130,10 @@ class EnrolmentService:
             answered=answered,
         )
         return await self._in_transaction(
-            device_id, lambda connection, record, now: self._enrol(connection, record, request, now)
+            device_id, source, lambda connection, record, now: self._enrol(connection, record, request, now)
         )
 
-    async def report_reset(self, data: bytes) -> None:
+    async def report_reset(self, data: bytes, source: str = "") -> None:
         """End the credentials of a device that says, signed, that it was reset; the owner stays its owner.
 
         The same report again changes nothing. Raises as `enrol`.
@@ -151,7 +154,7 @@ class EnrolmentService:
             await self._reset(connection, record, report.resets, now)
             return None
 
-        await self._in_transaction(device_id, apply)
+        await self._in_transaction(device_id, source, apply)
 
     async def _known(self, device_id: str) -> tuple[bytes, str]:
         """Identity (SPKI) and model of that device."""
@@ -159,17 +162,18 @@ class EnrolmentService:
             record = await registry.find(connection, device_id)
         return (NOBODY, "") if record is None else (record.identity_spki, record.model)
 
-    async def _refuse(self, device_id: str, nonce: bytes, expires_at: int, refusal: Refusal) -> Issued:
+    async def _refuse(self, device_id: str, nonce: bytes, expires_at: int, refusal: Refusal, source: str) -> Issued:
         """Spend the nonce and note the refusal of a request that the device's identity signed."""
 
         async def apply(connection: AsyncConnection, _record: DeviceRecord, now: float) -> Issued | Refusal:
             return await self._spend(connection, nonce, expires_at, now) or refusal
 
-        return await self._in_transaction(device_id, apply)
+        return await self._in_transaction(device_id, source, apply)
 
     async def _in_transaction(
         self,
         device_id: str,
+        source: str,
         work: Callable[[AsyncConnection, DeviceRecord, float], Awaitable[Outcome | Refusal]],
     ) -> Outcome:
         """Do `work` on the locked device; a refusal is committed with its reason in the audit log, and raised."""
@@ -178,6 +182,7 @@ class EnrolmentService:
             record = await registry.find(connection, device_id, lock=True)
             if record is None:
                 raise AuthenticationFailed(UNIFORM)
+            await self._sightings.note(connection, record, "enrolment", source, now)
             outcome = await work(connection, record, now)
             if isinstance(outcome, Refusal) and outcome.reason:
                 await self._audit.append(
@@ -195,6 +200,8 @@ class EnrolmentService:
     async def _enrol(
         self, connection: AsyncConnection, record: DeviceRecord, request: _Request, now: float
     ) -> Issued | Refusal:
+        if record.reported == "stolen":
+            return uniform("stolen")
         claimed = await self._factors.claim(connection, record, request.ticket_mac, now)
         if isinstance(claimed, Refusal):
             return claimed
@@ -334,7 +341,8 @@ class EnrolmentService:
         )
 
     def _issued(self, certificate: bytes, now: float, *, is_new: bool) -> Issued:
-        return Issued(certificate, self._issuer.certificate, int(now), self._policy.renew_after_s, is_new)
+        renew_after_s = self._policy.renew_after(registry_key(certificate))
+        return Issued(certificate, self._issuer.certificate, int(now), renew_after_s, is_new)
 
 
 _TICKET_USED = Refusal("ticket_used", TicketUsed("The ticket was used before, with another key."))

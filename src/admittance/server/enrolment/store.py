@@ -131,10 +131,10 @@ async def live_certificate(connection: AsyncConnection, registry_key: bytes, epo
     return (await connection.execute(_LIVE_CERTIFICATE, values)).first()
 
 
-async def live_certificates(
+async def recent_certificates(
     connection: AsyncConnection, registry_key: bytes, epoch: int, now: int, most: int
 ) -> list[Row[Any]]:
-    """The device's certificates that are neither expired nor revoked, the newest `most` of them."""
+    """The device's newest `most` certificates that are not expired, revoked ones too."""
     columns = certificates.c
     query = (
         select(certificates)
@@ -142,7 +142,6 @@ async def live_certificates(
             columns.registry_key == registry_key,
             columns.epoch == epoch,
             columns.not_after > now,
-            columns.revoked_at.is_(None),
         )
         .order_by(columns.issued_at.desc())
         .limit(most)
@@ -171,6 +170,7 @@ async def find_with_device(connection: AsyncConnection, fingerprint: bytes) -> R
     query = (
         select(
             devices,
+            columns.fingerprint,
             columns.certificate,
             columns.epoch.label("certificate_epoch"),
             columns.account_id.label("certificate_account_id"),

@@ -10,6 +10,7 @@ from admittance.errors import ConfigurationError
 from admittance.server.config import Config
 from admittance.server.devices.catalogue import Catalogue
 from admittance.server.devices.secrets import Dummies
+from admittance.server.devices.sightings import Sightings
 from admittance.server.enrolment.tpm import routes
 from admittance.server.enrolment.tpm.attestation import Attestations
 from admittance.server.enrolment.tpm.credentials import ChallengeSecrets, Credentials
@@ -30,7 +31,7 @@ class TpmServices:
         return routes.routes(credentials=self.credentials, sessions=self.sessions)
 
 
-def build(foundation: Foundation, catalogue: Catalogue, dummies: Dummies) -> TpmServices:
+def build(foundation: Foundation, catalogue: Catalogue, dummies: Dummies, sightings: Sightings) -> TpmServices:
     """Raises `ConfigurationError` if a file of ``[tpm] ek_roots`` cannot be used."""
     database, clock = foundation.database, foundation.clock
     secrets = ChallengeSecrets(foundation.keystore.code_key)
@@ -44,7 +45,9 @@ def build(foundation: Foundation, catalogue: Catalogue, dummies: Dummies) -> Tpm
             clock=clock,
             random=os.urandom,
         ),
-        sessions=TpmSessions(database=database, stand_ins=StandIns(dummies), clock=clock, random=os.urandom),
+        sessions=TpmSessions(
+            database=database, sightings=sightings, stand_ins=StandIns(dummies), clock=clock, random=os.urandom
+        ),
         attestations=Attestations(database=database, catalogue=catalogue, secrets=secrets),
     )
 

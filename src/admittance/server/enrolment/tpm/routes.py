@@ -28,7 +28,8 @@ def routes(*, credentials: Credentials, sessions: TpmSessions) -> list[Route]:
 
     async def prove(request: Request) -> Response:
         proof = await cbor_body(request, SessionProof)
-        await sessions.prove(_connection(request), proof)
+        source = request.client.host if request.client else "unknown"
+        await sessions.prove(_connection(request), proof, source)
         return Response(status_code=204)
 
     return [

@@ -23,6 +23,7 @@ from admittance.server.connection import Connection, OpenChallenge
 from admittance.server.database import Database
 from admittance.server.devices import store as registry
 from admittance.server.devices.model import DeviceRecord
+from admittance.server.devices.sightings import Sightings
 from admittance.server.enrolment import store as enrolments
 from admittance.server.enrolment.tpm import store
 from admittance.server.enrolment.tpm.credentials import CHALLENGE_ID_BYTES, CHALLENGE_TTL_S
@@ -43,9 +44,16 @@ class TpmSessions:
     """`random` gives n random bytes."""
 
     def __init__(
-        self, *, database: Database, stand_ins: StandIns, clock: Clock, random: Callable[[int], bytes]
+        self,
+        *,
+        database: Database,
+        sightings: Sightings,
+        stand_ins: StandIns,
+        clock: Clock,
+        random: Callable[[int], bytes],
     ) -> None:
         self._database = database
+        self._sightings = sightings
         self._stand_ins = stand_ins
         self._clock = clock
         self._random = random
@@ -75,7 +83,7 @@ class TpmSessions:
         connection.challenge = OpenChallenge(challenge_id, device_id, secret, expires_at)
         return CredentialChallenge(challenge_id, id_object, encrypted_secret)
 
-    async def prove(self, connection: Connection, proof: SessionProof) -> None:
+    async def prove(self, connection: Connection, proof: SessionProof, source: str) -> None:
         """Authenticate the connection for the device that answers its challenge; success or not, it is used up.
 
         Raises `AuthenticationFailed`, whatever the reason.
@@ -85,7 +93,7 @@ class TpmSessions:
         now = self._clock()
         async with self._database.read() as reading:
             record = await registry.find(reading, proof.device_id)
-            live = await self._live(reading, record, now)
+            recent = await self._recent(reading, record, now)
         if challenge is None or connection.nonce is None or challenge.expires_at <= now:
             raise AuthenticationFailed(_UNIFORM)
         if not hmac.compare_digest(challenge.challenge_id, proof.challenge_id):
@@ -99,20 +107,26 @@ class TpmSessions:
             device_id=proof.device_id,
             epoch=0 if record is None else record.epoch,
         )
-        connection.certificate_fingerprint = _fingerprint_of_signer(live, proof.signature, signed)
+        certificate = _of_signer(recent, proof.signature, signed)
+        if record is not None and record.reported is not None:
+            async with self._database.transaction() as writing:
+                await self._sightings.note(writing, record, "session", source, now)
+        if certificate.revoked_at is not None:
+            raise AuthenticationFailed(_UNIFORM)
+        connection.certificate_fingerprint = bytes(certificate.fingerprint)
 
-    async def _live(self, reading: AsyncConnection, record: DeviceRecord | None, now: float) -> list[Row[Any]]:
+    async def _recent(self, reading: AsyncConnection, record: DeviceRecord | None, now: float) -> list[Row[Any]]:
         if record is None or record.assurance != "tpm":
             return []
-        return await enrolments.live_certificates(reading, record.registry_key, record.epoch, int(now), MOST_KEYS)
+        return await enrolments.recent_certificates(reading, record.registry_key, record.epoch, int(now), MOST_KEYS)
 
 
-def _fingerprint_of_signer(live: list[Row[Any]], signature: bytes, signed: bytes) -> bytes:
-    """Which of the live certificates is over the key that signed. Raises `AuthenticationFailed`."""
-    for row in live:
+def _of_signer(certificates: list[Row[Any]], signature: bytes, signed: bytes) -> Row[Any]:
+    """Which of the certificates is over the key that signed. Raises `AuthenticationFailed`."""
+    for row in certificates:
         if _holds(signature, _spki(row.certificate), signed):
-            return bytes(row.fingerprint)
-    if not live:
+            return row
+    if not certificates:
         _holds(signature, _NOBODY, signed)
     raise AuthenticationFailed(_UNIFORM)
 

@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("mac", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_audit")),
     )
+    op.create_index(op.f("ix_audit_subject"), "audit", ["subject"], unique=False)
     op.create_table(
         "challenges",
         sa.Column("challenge", sa.LargeBinary(), nullable=False),
@@ -86,10 +87,14 @@ def upgrade() -> None:
         sa.Column("pending_until", sa.BigInteger(), nullable=True),
         sa.Column("activated_at", sa.BigInteger(), nullable=True),
         sa.Column("last_seen_at", sa.BigInteger(), nullable=True),
+        sa.Column("reported", sa.Text(), nullable=True),
+        sa.Column("assigned_account_id", sa.Text(), nullable=True),
+        sa.Column("release_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("registry_key", name=op.f("pk_devices")),
         sa.UniqueConstraint("device_id", name=op.f("uq_devices_device_id")),
     )
     op.create_index(op.f("ix_devices_account_id"), "devices", ["account_id"], unique=False)
+    op.create_index(op.f("ix_devices_release_at"), "devices", ["release_at"], unique=False)
     op.create_table(
         "factor_tries",
         sa.Column("bucket", sa.Text(), nullable=False),
@@ -316,6 +321,16 @@ def upgrade() -> None:
             ["account_id"], ["accounts.account_id"], name=op.f("fk_premises_networks_account_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("account_id", "name", name=op.f("pk_premises_networks")),
+    )
+    op.create_table(
+        "sightings",
+        sa.Column("registry_key", sa.LargeBinary(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("alerted_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["registry_key"], ["devices.registry_key"], name=op.f("fk_sightings_registry_key"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("registry_key", "place", name=op.f("pk_sightings")),
     )
     op.create_table(
         "sms_codes",

@@ -1,0 +1,50 @@
+"""Ending a device's access, whatever the reason: every certificate, ticket and pending activation, at once."""
+
+from collections.abc import Mapping
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from admittance.server.activation import store as activations
+from admittance.server.audit.model import Detail
+from admittance.server.audit.store import AuditLog
+from admittance.server.devices import store as registry
+from admittance.server.devices.model import DeviceRecord
+from admittance.server.devices.sightings import forget_sightings
+from admittance.server.enrolment import store
+from admittance.server.enrolment.model import RevocationReason
+
+
+class Endings:
+    """Ends in the caller's transaction, on the locked device."""
+
+    def __init__(self, audit: AuditLog) -> None:
+        self._audit = audit
+
+    async def end(
+        self,
+        connection: AsyncConnection,
+        changed: DeviceRecord,
+        *,
+        event: str,
+        actor: str,
+        reason: RevocationReason,
+        details: Mapping[str, Detail],
+        now: float,
+    ) -> None:
+        """Write `changed` and end what was issued; of a device that is nobody's, forget what its owner left."""
+        at, key = int(now), changed.registry_key
+        ended = await store.revoke_certificates(connection, key, reason, at)
+        await activations.cancel_tickets(connection, key, at)
+        await activations.cancel_activations(connection, key, at)
+        await registry.change(connection, changed)
+        if changed.account_id is None:
+            await registry.forget_owner(connection, key)
+            await forget_sightings(connection, key)
+        await self._audit.append(
+            connection,
+            event=event,
+            actor=actor,
+            subject=f"device:{changed.device_id}",
+            details={**details, "epoch": changed.epoch, "certificates_ended": ended},
+            now=now,
+        )
