@@ -65,3 +65,14 @@ def test_labels_of_an_unknown_device_are_refused(tmp_path: Path, bundle: Path) -
     admit("maker", "init", factory, "--name", "ACME", "--bundle", str(bundle))
     admit("maker", "make", factory, *MAKE, "--count", "1", "--out", out)
     assert "holds no device X" in admit("maker", "label", out, "--device", "X", code=6)["detail"]
+
+
+def test_devices_with_a_tpm(tmp_path: Path, bundle: Path) -> None:
+    factory, out = str(tmp_path / "factory"), tmp_path / "out"
+    made = admit("maker", "init", factory, "--name", "ACME", "--bundle", str(bundle))
+    assert Path(made["ek_ca_file"]).read_bytes().startswith(b"-----BEGIN CERTIFICATE-----")
+    batch = admit("maker", "make", factory, *MAKE, "--tpm", "--count", "2", "--out", str(out))
+    for device_id in batch["device_ids"]:
+        assert not (out / device_id / "identity.key").exists()
+        assert (out / device_id / "tpm").is_dir()
+    assert all("ek_certificate" in json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines())

@@ -317,3 +317,70 @@ def test_anchor_or_key_that_cannot_be_read_is_named() -> None:
 
 def test_key_does_not_show_in_the_repr() -> None:
     assert "PRIVATE" not in repr(ClientCertificate((b"c",), b"-----BEGIN PRIVATE KEY-----"))
+
+
+class KeepingHost:
+    """A server that answers every request of a connection with its count; `closes` makes it end with the first."""
+
+    def __init__(self, *, closes: bool = False) -> None:
+        self._closes = closes
+        self.connections = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        count = 0
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while count == 0 or not self._closes:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                if b"content-length: 5" in head:
+                    await reader.readexactly(5)
+                count += 1
+                close = b"Connection: close\r\n" if self._closes else b""
+                writer.write(b"HTTP/1.1 200 OK\r\n" + close + b"Content-Length: 1\r\n\r\n%d" % count)
+                await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def keeping(directory: Path, host: KeepingHost) -> AsyncIterator[tuple[str, Authority, Leaf, SimulatedRadio]]:
+    authority = Authority("anchor")
+    leaf = authority.issue()
+    server = await asyncio.start_server(host.serve, "127.0.0.1", 0, ssl=server_context(leaf, directory))
+    port = server.sockets[0].getsockname()[1]
+    async with server, premises_server(directory, [f"localhost:{port}"]) as path:
+        radio = await SimulatedRadio.attach(path, "device")
+        await radio.join("Home", "correct horse")
+        yield f"https://localhost:{port}", authority, leaf, radio
+        await radio.close()
+
+
+async def test_requests_that_belong_together_share_a_connection_and_know_its_certificate(tmp_path: Path) -> None:
+    host = KeepingHost()
+    async with keeping(tmp_path, host) as (url, authority, leaf, radio):
+        client = HttpsClient(radio, [authority.certificate])
+        async with client.connection(url) as connection:
+            answers = [(await connection.get("/a")).body, (await connection.post("/b", b"hello", "text/plain")).body]
+            assert connection.peer_certificate == leaf.certificate
+            answers.append((await connection.request("GET", "/c", last=True)).body)
+    assert answers == [b"1", b"2", b"3"]
+    assert host.connections == 1
+
+
+async def test_a_server_that_keeps_no_connection_is_no_server_for_the_next_request(tmp_path: Path) -> None:
+    async with (
+        keeping(tmp_path, KeepingHost(closes=True)) as (url, authority, _, radio),
+        HttpsClient(radio, [authority.certificate]).connection(url) as connection,
+    ):
+        await connection.get("/a")
+        with pytest.raises(NetworkFailure) as failure:
+            await connection.get("/b")
+    assert failure.value.cause == "no_server"
+
+
+async def test_a_connection_to_another_authoritys_server_is_refused(tmp_path: Path) -> None:
+    async with keeping(tmp_path, KeepingHost()) as (url, _, _, radio):
+        client = HttpsClient(radio, [Authority("other").certificate])
+        with pytest.raises(NetworkFailure) as failure:
+            async with client.connection(url):
+                pytest.fail("connected")
+    assert failure.value.cause == "untrusted_server"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from admittance.errors import Malformed
-from admittance.wire.birth import Birth, check_origin, decode_birth, encode_birth
+from admittance.wire.birth import Birth, TpmAccess, check_origin, decode_birth, encode_birth
 from admittance.wire.device_id import device_id
 
 DEVICE_ID = device_id(b"an identity key")
@@ -37,6 +37,12 @@ def test_a_birth_survives_the_round_trip() -> None:
     assert decode_birth(encode_birth(BIRTH)) == BIRTH
 
 
+@pytest.mark.parametrize("tpm", [TpmAccess(tcti="device:/dev/tpmrm0"), TpmAccess(swtpm_state="tpm")])
+def test_a_birth_tells_where_the_tpm_is(tpm: TpmAccess) -> None:
+    birth = msgspec.structs.replace(BIRTH, tpm=tpm)
+    assert decode_birth(encode_birth(birth)) == birth
+
+
 def test_a_birth_shows_no_secret_in_its_repr() -> None:
     assert "correct-horse" not in repr(BIRTH)
     assert "pppp" not in repr(BIRTH)
@@ -61,6 +67,9 @@ def test_a_birth_shows_no_secret_in_its_repr() -> None:
         {"seal": "hybrid"},
         {"seal_key": None},
         {"identity_certificate": ""},
+        {"tpm": {}},
+        {"tpm": {"tcti": "device:/dev/tpmrm0", "swtpm_state": "tpm"}},
+        {"tpm": {"tcti": "device:/dev/tpmrm0", "other": ""}},
     ],
 )
 def test_a_broken_birth_is_malformed(changes: dict[str, Any]) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -52,6 +53,12 @@ def test_a_changed_field_is_refused(change: dict[str, object]) -> None:
     line = json.loads(encode_line(entry())) | change
     with pytest.raises(Malformed):
         decode_line(json.dumps(line).encode())
+
+
+def test_only_a_device_with_a_tpm_has_an_ek_certificate() -> None:
+    assert b"ek_certificate" not in encode_line(entry())
+    with_tpm = dataclasses.replace(entry(), ek_certificate=b"certificate")
+    assert decode_line(encode_line(with_tpm)) == with_tpm
 
 
 def test_a_line_that_never_ends_is_refused() -> None:
