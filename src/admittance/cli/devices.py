@@ -12,13 +12,13 @@ from urllib.parse import quote
 import click
 
 from admittance.cli.devices_approval import approve, code, deny, pending
+from admittance.cli.devices_life import assign, decommission, device_id_of, found, history, keep, lost, stolen
 from admittance.cli.output import config_option, emit, json_option
 from admittance.cli.profile import profile_option, with_client
+from admittance.client.api_lifecycle import LifecycleApi
 from admittance.client.api_types import Device
 from admittance.client.session_store import SessionStore
 from admittance.errors import Malformed
-from admittance.wire.device_id import check_device_id
-from admittance.wire.setup_code import parse_url
 
 if TYPE_CHECKING:
     from admittance.server.devices.manifest_import import ImportSummary
@@ -28,10 +28,10 @@ _COLUMNS = ("device", "model", "state", "certificate until", "last seen")
 
 @click.group()
 def devices() -> None:
-    """Import, list, show, revoke and release devices."""
+    """Import devices, list and show them, and say what becomes of them."""
 
 
-for command in (code, pending, approve, deny):
+for command in (code, pending, approve, deny, lost, stolen, found, keep, assign, decommission, history):
     devices.add_command(command)
 
 
@@ -107,7 +107,7 @@ def show(device: str, store: SessionStore, as_json: bool) -> None:
     Example:
       admit devices show ADJBSWY3DPEHPK3PXPJBSW
     """
-    path = "/api/devices/" + quote(_device_id(device), safe="")
+    path = "/api/devices/" + quote(device_id_of(device), safe="")
     found = with_client(store, lambda client: client.request("GET", path))
     emit(found if as_json else _explained(found), as_json)
 
@@ -125,7 +125,7 @@ def revoke(device: str, reason: str, yes: bool, store: SessionStore, as_json: bo
     Example:
       admit devices revoke ADJBSWY3DPEHPK3PXPJBSW --reason "lost on a train"
     """
-    device_id = _device_id(device)
+    device_id = device_id_of(device)
     if not yes:
         click.confirm(f"Revoke {device_id}? This can't be undone.", abort=True, err=True)
     done = with_client(store, lambda client: client.revoke(device_id, reason))
@@ -134,17 +134,24 @@ def revoke(device: str, reason: str, yes: bool, store: SessionStore, as_json: bo
 
 @devices.command()
 @click.argument("device")
+@click.option("--operator", is_flag=True, help="Another's device, after notice to its owner (operators).")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @profile_option
 @json_option
-def release(device: str, yes: bool, store: SessionStore, as_json: bool) -> None:
+def release(device: str, operator: bool, yes: bool, store: SessionStore, as_json: bool) -> None:
     """Give a DEVICE away: its access ends, and whoever stands before it next can claim it.
 
     \b
-    Example:
+    Examples:
       admit devices release ADJBSWY3DPEHPK3PXPJBSW --yes
+      admit devices release ADJBSWY3DPEHPK3PXPJBSW --operator
     """
-    device_id = _device_id(device)
+    device_id = device_id_of(device)
+    if operator:
+        announced = with_client(store, lambda client: LifecycleApi(client).announce_release(device_id))
+        shown = f"{device_id} is released on {_time(announced.release_at)}, unless its owner objects."
+        emit(announced if as_json else shown, as_json)
+        return
     if not yes:
         click.confirm(f"Release {device_id}? It is not yours afterwards.", abort=True, err=True)
     done = with_client(store, lambda client: client.release(device_id))
@@ -165,11 +172,6 @@ def _counted(file: BinaryIO, advance: Callable[[int], None]) -> Iterator[bytes]:
     for line in file:
         yield line
         advance(len(line))
-
-
-def _device_id(text: str) -> str:
-    """A device id, or the one in a setup code's URL. Raises `Malformed`."""
-    return parse_url(text).device_id if "/" in text else check_device_id(text.strip().upper())
 
 
 def _tell(summary: "ImportSummary", as_json: bool) -> None:
@@ -201,6 +203,10 @@ def _explained(found: dict[str, Any]) -> dict[str, str]:
         "last seen": _time(found["last_seen_at"]),
         "certificate": "none that is valid",
     }
+    if found.get("reported"):
+        shown["reported"] = str(found["reported"])
+    if found.get("release_at"):
+        shown["released by the operator"] = _time(found["release_at"]) + ", unless you object: admit devices keep"
     if certificate is not None:
         shown["certificate"] = f"{certificate['serial']} until {_time(certificate['not_after_at'])}"
     if enrolment is not None:
@@ -210,6 +216,22 @@ def _explained(found: dict[str, Any]) -> dict[str, str]:
             f"owner number {enrolment['epoch']}, account {enrolment['account']}"
         )
         shown["second factor"] = enrolment.get("factor") or "none was asked for"
+        shown |= _attested(enrolment.get("tpm"))
+    return shown
+
+
+def _attested(tpm: dict[str, Any] | None) -> dict[str, str]:
+    """What the device's TPM proved."""
+    if tpm is None:
+        return {}
+    shown = {f"TPM proof {number}": check for number, check in enumerate(tpm["checks"], start=1)}
+    for number, certificate in enumerate(tpm["ek_chain"]):
+        name = "endorsement key" if number == 0 else f"endorsement chain {number}"
+        shown[name] = f"certificate {certificate['serial']} by {certificate['issuer']}"
+    shown["attestation key"] = tpm["ak_name"]
+    shown["TPM firmware"] = f"{tpm['firmware_version']:#x}, reset {tpm['reset_count']} times since it was cleared"
+    if tpm["pcr_digest"] is not None:
+        shown["booted"] = f"{tpm['pcr_selections']} = {tpm['pcr_digest']}"
     return shown
 
 

@@ -114,6 +114,8 @@ class Device(Answer, frozen=True):
     activated_at: int | None
     last_seen_at: int | None
     certificate: Certificate | None
+    reported: str | None = None
+    release_at: int | None = None
 
 
 class MadeCode(Answer, frozen=True):
@@ -162,6 +164,22 @@ class TotpSeed(Answer, frozen=True):
 
 class Trust(Answer, frozen=True):
     trusted: bool
+
+
+class HistoryEvent(Answer, frozen=True):
+    """A row of the server's audit chain; `details` is None where the row is an earlier owner's."""
+
+    number: int
+    at: int
+    event: str
+    by: str
+    epoch: int | None
+    details: dict[str, str | int | bool | None] | None
+    mac: str
+
+
+class History(Answer, frozen=True):
+    events: list[HistoryEvent]
 
 
 class Discovery(Answer, frozen=True):
