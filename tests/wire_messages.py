@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from admittance.wire.enrolment import EnrolmentRequest, ResetReport
+from admittance.wire.enrolment import EnrolmentRequest, Factor, ResetReport, TpmProof
 from admittance.wire.evidence import Claims, Evidence, PublicKeys
 from admittance.wire.sealed import Configuration, Header
 
@@ -56,7 +56,14 @@ evidences = st.builds(
     claims=st.builds(Claims, model=words, firmware=words, resets=unsigned),
 )
 enrolment_requests = st.builds(
-    EnrolmentRequest, nonce=bytes32, device_id=words, epoch=unsigned, ticket=tickets, csr=st.binary(max_size=80)
+    EnrolmentRequest,
+    nonce=bytes32,
+    device_id=words,
+    epoch=unsigned,
+    ticket=tickets,
+    csr=st.binary(max_size=80),
+    proof=st.none() | st.builds(TpmProof, challenge_id=bytes16, secret=bytes32),
+    factor=st.none() | st.builds(Factor, kind=st.sampled_from(["code", "totp", "sms", "approval"]), value=words),
 )
 reset_reports = st.builds(ResetReport, nonce=bytes32, device_id=words, epoch=unsigned, resets=unsigned)
 
