@@ -93,6 +93,16 @@ async def test_a_clone_of_the_disk_with_another_tpm_does_not_start(world: World)
     assert "started" not in clone.names()
 
 
+async def test_the_tpm_may_be_where_the_command_says(world: World) -> None:
+    elsewhere = world.directory / "elsewhere"
+    (world.directory / "birth" / "tpm").rename(elsewhere)
+    with software_tpm(elsewhere) as tcti:
+        agent = await world.start("--tcti", tcti)
+        await agent.stop()
+    absent = await world.launch("--tcti", tcti)
+    assert (await absent.event("failed"))["cause"] == "tpm_unavailable"
+
+
 async def test_the_software_tpm_ends_with_its_agent(world: World) -> None:
     agent = await world.start()
     children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
