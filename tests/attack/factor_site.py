@@ -144,7 +144,7 @@ keyboard = true
                 *("--token-file", token, "--out", opened.inbox),
             ],
         )
-        for model, count in ((SAFE, 60), (PANEL, 10)):
+        for model, count in ((SAFE, 25), (PANEL, 3)):
             await _stock(opened, model, count)
         async with asyncio.timeout(30):
             while not opened.inbox.exists():

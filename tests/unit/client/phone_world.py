@@ -28,9 +28,12 @@ from admittance.protocol.provisioning.transaction import (
     AttemptSucceeded,
     DeviceFacts,
     DeviceKeys,
+    EnrolmentFinished,
+    FactorWanted,
     Standing,
     Transaction,
     TryNetwork,
+    UseCode,
 )
 from admittance.protocol.sealing import ClassicSealKey
 from admittance.protocol.signing import SoftwareSigner, spki_of
@@ -99,6 +102,8 @@ class Device:
         self.resume: PossessionCode | None = None
         self.entered: list[PossessionCode] = []
         self.lose_answers = 0
+        self.good_code = ""
+        self.codes: list[str] = []
         self.lie: Callable[[wire.Hello], wire.Hello] = lambda hello: hello
 
     async def window(self) -> bytes | None:
@@ -116,12 +121,18 @@ class Device:
         self.network.require("device")
         answer = self.machine.endpoints()[endpoint](session, message.encode(request), 10.0)
         for command in self.machine.drain():
+            if isinstance(command, UseCode):
+                self.codes.append(command.code)
+                good = command.code == self.good_code
+                self.machine.notify(EnrolmentFinished(1) if good else FactorWanted("factor_refused"))
             if isinstance(command, TryNetwork):
                 self.tried.append(command.network)
                 good = command.network == HOME
                 self.machine.notify(
                     AttemptSucceeded(command.attempt) if good else AttemptFailed(command.attempt, "wrong_password")
                 )
+                if good and self.good_code:
+                    self.machine.notify(FactorWanted("factor_required"))
         if self.lose_answers:
             self.lose_answers -= 1
             raise Unreachable("The answer was lost.")
@@ -157,6 +168,9 @@ class DeviceLink:
     async def send_network(self, attempt: int, salt: bytes, ciphertext: bytes) -> None:
         self._ask(wire.NETWORK, wire.NetworkRequest(attempt, salt, ciphertext), wire.NetworkAnswer)
 
+    async def send_code(self, code: str) -> None:
+        self._ask(wire.CODE, wire.CodeRequest(code), wire.CodeAnswer)
+
     async def status(self) -> wire.Status:
         return self._ask(wire.STATUS, wire.StatusRequest(), wire.Status)
 
@@ -178,6 +192,7 @@ class Server:
         self.activated: list[RunningProvisioning] = []
         self.stored = HOME
         self.answers_for = ""
+        self.second_factor: tuple[str, ...] = ()
         self.device_is_online: Callable[[], bool] = lambda: False
 
     async def challenge(self) -> Challenge:
@@ -199,7 +214,8 @@ class Server:
         if running.network_name is not None:
             network = server_managed(running.app_key, evidence, running.transaction_id, self.stored)
         sealed = self.sealing.seal(evidence, network=network)
-        return Activation(self.answers_for or evidence.device_id, "activate", sealed)
+        device_id = self.answers_for or evidence.device_id
+        return Activation(device_id, "activate", sealed, self.second_factor)
 
     async def enrolled(self, device_id: str) -> bool:
         self.network.require("internet")
@@ -214,6 +230,7 @@ class Owner:
     agrees: bool = True
     events: list[Event] = field(default_factory=list)
     causes: list[str] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
 
     def told(self, event: Event) -> None:
         self.events.append(event)
@@ -227,6 +244,10 @@ class Owner:
     async def mend_network(self, tried: Network | None, cause: str) -> Network | None:
         self.causes.append(cause)
         return self.answers.pop(0) if self.answers else None
+
+    async def enrolment_code(self, *, refused: bool) -> str | None:
+        self.causes.append(f"refused={refused}")
+        return self.codes.pop(0) if self.codes else None
 
 
 async def no_sleep(seconds: float) -> None:

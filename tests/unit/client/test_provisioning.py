@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from admittance.client.provisioning_events import DEADLINES_S
+from admittance.client.provisioning_events import DEADLINES_S, FactorAwaited
 from admittance.errors import (
     AdmittanceError,
     Expired,
@@ -22,6 +22,7 @@ from admittance.errors import (
     WrongDevice,
     WrongOrigin,
 )
+from admittance.protocol.provisioning.transaction import EnrolmentFinished
 from admittance.wire.possession_qr import PossessionQr
 from admittance.wire.setup_code import SetupCode
 from tests.unit.client.phone_world import (
@@ -288,3 +289,24 @@ async def test_a_server_that_hangs_is_given_up_with_a_cause(tmp_path: Path, monk
     monkeypatch.setitem(DEADLINES_S, "challenge", 0)
     with pytest.raises(Unavailable, match="server does not answer"):
         await world.provisioning().run(qr())
+
+
+async def test_the_person_s_codes_go_to_the_device_until_one_holds(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.server.second_factor, world.device.good_code = ("code", "approval"), "7F3K-9Q2M"
+    world.owner.codes = ["WRONG", "7F3K-9Q2M"]
+    await world.provisioning().run(qr())
+    assert world.device.codes == ["WRONG", "7F3K-9Q2M"]
+    assert world.owner.causes == ["refused=False", "refused=True"]
+
+
+@pytest.mark.parametrize("kinds", [("approval",), ("code", "approval")])
+async def test_without_a_code_the_phone_waits_for_another_factor(tmp_path: Path, kinds: tuple[str, ...]) -> None:
+    world = World(tmp_path)
+    world.server.second_factor, world.device.good_code = kinds, "7F3K-9Q2M"
+    provisioning = asyncio.create_task(world.provisioning().run(qr()))
+    while not any(isinstance(event, FactorAwaited) for event in world.owner.events):
+        await asyncio.sleep(0)
+    world.device.machine.notify(EnrolmentFinished(1))
+    await provisioning
+    assert world.device.codes == []

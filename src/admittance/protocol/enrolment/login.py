@@ -6,7 +6,7 @@ in a message that its identity key signs: whoever holds no genuine device cannot
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from admittance.errors import SignatureInvalid, UntrustedSigner, WrongChallenge, WrongDevice, WrongNonce, WrongOrigin
 from admittance.protocol.sealing.signer import verify_signer
@@ -27,7 +27,7 @@ class UnverifiedLogin:
     """A login as it came in: `login.device_id` is but a hint which identity to look up."""
 
     login: LoginRequest
-    sign1: Sign1
+    sign1: Sign1 = field(repr=False)
 
     def verify(self, identity_spki: bytes, nonce: bytes) -> LoginRequest:
         """Check signature, device id and nonce. Raises `SignatureInvalid`, `WrongDevice` or `WrongChallenge`."""

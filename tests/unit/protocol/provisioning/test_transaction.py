@@ -22,11 +22,13 @@ from admittance.protocol.provisioning.transaction import (
     DeviceFacts,
     DeviceKeys,
     EnrolmentFinished,
+    FactorWanted,
     ForgetResume,
     PersistConfiguration,
     Standing,
     Transaction,
     TryNetwork,
+    UseCode,
 )
 from admittance.protocol.sealing import ClassicSealKey, HybridSealKey, SealKey, SymmetricSealKey
 from admittance.protocol.signing import SoftwareSigner, spki_of
@@ -276,6 +278,29 @@ def test_a_wrong_password_is_retried_without_another_sealed_configuration() -> N
         bench.machine.notify(event)
         assert (bench.status().state, bench.status().cause) == (state, "")
     assert bench.machine.standing.owned
+
+
+def test_a_code_is_handed_on_until_the_server_takes_it() -> None:
+    bench = Bench()
+    transaction_id = bench.configured()
+    bench.network(transaction_id, 1)
+    bench.machine.notify(AttemptSucceeded(1))
+    for cause, code in (("factor_required", "WRONG"), ("factor_refused", "7F3K9Q2M")):
+        bench.machine.notify(FactorWanted(cause))
+        assert (bench.status().state, bench.status().cause) == ("factor", cause)
+        bench.machine.drain()
+        assert bench.call(wire.CODE, wire.CodeRequest(code), wire.CodeAnswer) == wire.CodeAnswer("online")
+        assert bench.commands(UseCode) == [UseCode(code)]
+    bench.machine.notify(EnrolmentFinished(7))
+    assert (bench.status().state, bench.machine.standing.epoch) == ("enrolled", 7)
+    assert "7F3K9Q2M" not in repr(UseCode("7F3K9Q2M")) + repr(wire.CodeRequest("7F3K9Q2M"))
+
+
+def test_a_code_before_the_configuration_is_refused() -> None:
+    bench = Bench()
+    bench.evidence()
+    assert refused(bench.call(wire.CODE, wire.CodeRequest("7F3K9Q2M"), wire.CodeAnswer)) == "conflict"
+    assert bench.commands(UseCode) == []
 
 
 def test_the_same_try_again_is_answered_without_another_join() -> None:
