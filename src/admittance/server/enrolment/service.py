@@ -13,7 +13,8 @@
 9. Answer. A crash before 8 leaves nothing, a crash after it is answered by 4.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -22,7 +23,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from admittance.errors import AlreadyUsed, AttestationRefused, AuthenticationFailed, Expired, TicketUsed
+from admittance.errors import (
+    AlreadyUsed,
+    AttestationRefused,
+    AuthenticationFailed,
+    Expired,
+    SignatureInvalid,
+    TicketUsed,
+)
 from admittance.protocol.enrolment import VerifiedEnrolment, read_request, read_reset_report
 from admittance.protocol.signing import spki_of
 from admittance.server.activation import store as activations
@@ -116,7 +124,8 @@ class EnrolmentService:
         expires_at = self._nonces.expiry(nonce, device_id)
         identity_spki, model = await self._known(device_id)
         try:
-            verified, answered = await self._attestations.verify(unverified, identity_spki, model, nonce)
+            with _alike():
+                verified, answered = await self._attestations.verify(unverified, identity_spki, model, nonce)
         except AttestationRefused as error:
             return await self._refuse(device_id, nonce, expires_at, Refusal(error.code, error), source)
         request = _Request(
@@ -143,7 +152,8 @@ class EnrolmentService:
         nonce = unverified.report.nonce
         expires_at = self._nonces.expiry(nonce, device_id)
         identity_spki, _ = await self._known(device_id)
-        report = unverified.verify(identity_spki, nonce)
+        with _alike():
+            report = unverified.verify(identity_spki, nonce)
 
         async def apply(connection: AsyncConnection, record: DeviceRecord, now: float) -> Refusal | None:
             if report.resets <= record.resets:
@@ -346,6 +356,15 @@ class EnrolmentService:
 
 
 _TICKET_USED = Refusal("ticket_used", TicketUsed("The ticket was used before, with another key."))
+
+
+@contextmanager
+def _alike() -> Iterator[None]:
+    """A signature that does not hold is refused in the words of every other reason."""
+    try:
+        yield
+    except SignatureInvalid:
+        raise AuthenticationFailed(UNIFORM) from None
 
 
 def _ticket_refusal(ticket: Row[Any] | None, record: DeviceRecord, now: float) -> Refusal | None:
