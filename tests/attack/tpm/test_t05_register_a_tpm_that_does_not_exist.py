@@ -1,4 +1,4 @@
-"""T05. Means: an account, a genuine TPM, any identity key that one can make. Goal: register a device nobody made.
+"""T05. Means: an account, a genuine TPM, any identity key that one can make. Goal: register a device nobody made."""
 
 import dataclasses
 
