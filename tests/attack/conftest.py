@@ -1,0 +1,42 @@
+"""One world for all attacks; it lives in the event loop of the session, and so do the tests."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.attack.site import Site, site_on
+from tests.attack.world import World
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with World.open(tmp_path_factory.mktemp("world")) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def owner(world: World) -> Path:
+    """The profile of an owner's account."""
+    return await world.account("owner")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stranger(world: World) -> Path:
+    """The profile of another account on the same server."""
+    return await world.account("stranger")
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def power_cut(world: World) -> AsyncIterator[None]:
+    """After each test the devices that it started are switched off."""
+    yield
+    await world.power_cut()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=["sqlite", "postgresql"])
+async def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """A server whose devices are in the attacker's hands; the attack is carried out on both databases."""
+    async with site_on(request, tmp_path_factory.mktemp("site")) as opened:
+        yield opened
