@@ -12,7 +12,8 @@
 9. Answer. A crash before 8 leaves nothing, a crash after it is answered by 4.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from admittance.errors import AlreadyUsed, AuthenticationFailed, Expired, Refused, TicketUsed
+from admittance.errors import AlreadyUsed, AuthenticationFailed, Expired, Refused, SignatureInvalid, TicketUsed
 from admittance.protocol.enrolment import VerifiedEnrolment, read_request, read_reset_report
 from admittance.protocol.signing import spki_of
 from admittance.server.activation import store as activations
@@ -111,7 +112,9 @@ class EnrolmentService:
         device_id = check_device_id(unverified.request.device_id)
         nonce = unverified.request.nonce
         expires_at = self._nonces.expiry(nonce, device_id)
-        verified = unverified.verify(await self._identity(device_id), nonce)
+        identity = await self._identity(device_id)
+        with _alike():
+            verified = unverified.verify(identity, nonce)
         request = _Request(
             verified=verified,
             signed=data,
@@ -134,7 +137,9 @@ class EnrolmentService:
         device_id = check_device_id(unverified.report.device_id)
         nonce = unverified.report.nonce
         expires_at = self._nonces.expiry(nonce, device_id)
-        report = unverified.verify(await self._identity(device_id), nonce)
+        identity = await self._identity(device_id)
+        with _alike():
+            report = unverified.verify(identity, nonce)
 
         async def apply(connection: AsyncConnection, record: DeviceRecord, now: float) -> _Refusal | None:
             if report.resets <= record.resets:
@@ -285,6 +290,15 @@ class EnrolmentService:
 
 
 _TICKET_USED = _Refusal("ticket_used", TicketUsed("The ticket was used before, with another key."))
+
+
+@contextmanager
+def _alike() -> Iterator[None]:
+    """A signature that does not hold is refused in the words of every other reason."""
+    try:
+        yield
+    except SignatureInvalid:
+        raise AuthenticationFailed(_UNIFORM) from None
 
 
 def _uniform(reason: str) -> _Refusal:
