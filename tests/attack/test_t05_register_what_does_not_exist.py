@@ -1,16 +1,15 @@
-"""T05. Means: an account, and all that can be had without a genuine device: invented identities, a CA of the attacker's
-own, identity certificates of other devices. Goal: register a device that does not exist, or an unlimited number.
+"""T05. Means: an account, and all that can be had without a genuine device: invented identities, a CA of one's own,
+identity certificates of other devices. Goal: register a device that does not exist, or an unlimited number.
 """
 
 import asyncio
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from admittance.maker.authority import Maker
 from admittance.protocol.signing import SoftwareSigner
@@ -66,9 +65,7 @@ def _of_another_key(site: Site) -> FakeDevice:
 
 def _in_the_name_of_another_key(site: Site) -> FakeDevice:
     """The same, and the evidence names the genuine device."""
-    genuine = site.certified()
-    load_der_public_key(genuine.identity.spki)
-    return _Impostor(genuine, invented(VAULT))
+    return _Impostor(site.certified(), invented(VAULT))
 
 
 def _another_id(site: Site) -> FakeDevice:
@@ -103,6 +100,18 @@ class _Impostor(FakeDevice):
         return self._genuine.device_id
 
 
+def _with_model(site: Site, model: str) -> FakeDevice:
+    device = invented(model)
+    device.certificate = certificate_for(site.maker, device, model)
+    return device
+
+
+def _with_the_makers_own(site: Site) -> FakeDevice:
+    device = invented(VAULT)
+    device.certificate = site.maker.certificate.public_bytes(Encoding.DER)
+    return device
+
+
 FORGERIES: dict[str, Callable[[Site], FakeDevice]] = {
     "invented": lambda site: invented(),
     "invented, calls itself a model with certificates": lambda site: invented(VAULT),
@@ -116,27 +125,8 @@ FORGERIES: dict[str, Callable[[Site], FakeDevice]] = {
     "certificate of another key, in its name": _in_the_name_of_another_key,
     "certificate with another device id": _another_id,
     "listed device with a certificate of another model": _listed_as_another_model,
-    "the maker's own certificate": lambda site: _with_the_makers_own(site),
+    "the maker's own certificate": _with_the_makers_own,
 }
-
-
-def _with_model(site: Site, model: str) -> FakeDevice:
-    device = invented(model)
-    device.certificate = certificate_for(site.maker, device, model)
-    return device
-
-
-def _with_the_makers_own(site: Site) -> FakeDevice:
-    device = invented(VAULT)
-    device.certificate = (site.stage.folder / "acme" / "maker-ca.pem").read_bytes()
-    device.certificate = _der(site.stage.folder / "acme" / "maker-ca.pem")
-    return device
-
-
-def _der(path: Path) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER)
 
 
 @pytest.mark.parametrize("name", FORGERIES)
