@@ -107,7 +107,7 @@ class Onboarding:
             codes=self._codes,
             capabilities=Capabilities(presence=birth.presence),
             application={name: self._logged(name, endpoint) for name, endpoint in transaction.endpoints().items()},
-            stock_endpoints=stock.StockEndpoints(transaction.permits),
+            stock_endpoints=stock.StockEndpoints(self._permitted),
             boot_key=random(BOOT_KEY_BYTES),
         )
         self._server = AccessPointServer(self._receive)
@@ -219,6 +219,9 @@ class Onboarding:
             seen = ()
         networks = tuple(ScannedNetwork(n.ssid, n.bssid, n.channel, n.signal_dbm, n.auth) for n in seen)
         self._machine.notify(stock.ScanFinished(networks))
+
+    def _permitted(self, endpoint: str, now: float) -> bool:
+        return self._transaction.permits(endpoint, self._machine.session, now)
 
     def _logged(self, name: str, endpoint: SecureEndpoint) -> SecureEndpoint:
         """`endpoint`, with its refusals logged by their code."""
