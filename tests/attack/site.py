@@ -122,7 +122,7 @@ class Site:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, folder: Path, *, database_url: str = "", policy: str = "", lamps: int = 40, locks: int = 2
+        cls, folder: Path, *, database_url: str = "", policy: str = "", lamps: int = 50, locks: int = 10
     ) -> AsyncIterator["Site"]:
         """A running server that knows the devices of two makers."""
         async with AsyncExitStack() as stack:
@@ -146,6 +146,8 @@ class Site:
         return spki_sha256(x509.load_der_x509_certificate(self.keystore.configuration_root))
 
     async def _stock(self, counts: dict[str, int]) -> None:
+        if not any(counts.values()):
+            return
         now = datetime.now(UTC).replace(microsecond=0)
         manifest = self.stage.folder / MANIFEST
         with manifest.open("wb") as lines:

@@ -35,7 +35,7 @@ LIFE_S = 3
 @pytest_asyncio.fixture(loop_scope="session")
 async def victim(site: Site) -> tuple[FakeDevice, Enrolment]:
     """A device at its owner's, with its certificate."""
-    device = site.take()
+    device = site.certified()
     return device, await site.onboard(await site.somebody("owner"), device)
 
 
@@ -60,7 +60,7 @@ async def test_a_nonce_is_the_servers_for_this_device_and_once(
     genuine = await site.nonce(device.device_id)
     forged = genuine[:-1] + bytes([genuine[-1] ^ 1])
     prolonged = (int(time.time()) + 10**6).to_bytes(8, "big") + genuine[8:]
-    of_another = await site.nonce(site.take().device_id)
+    of_another = await site.nonce(site.certified().device_id)
     for nonce in (os.urandom(32), bytes(32), forged, prolonged, of_another):
         refused = await site.hand_in(device.enrolment(new_key(), nonce))
         assert (refused.status_code, code_of(refused)) == (401, "authentication_failed")
@@ -86,7 +86,7 @@ async def test_a_key_that_is_not_ones_own_gets_no_certificate(
 ) -> None:
     """A device asks for a certificate over the operational key of another, whose request it took."""
     _, enrolment = victim
-    device = site.take()
+    device = site.certified()
     await site.onboard(await site.somebody("attacker"), device)
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(new_key(), hashes.SHA256())
     der, spki = request.public_bytes(Encoding.DER), _spki(request.public_key())
@@ -124,7 +124,7 @@ async def test_the_device_listener_takes_no_connection_without_a_certificate_of_
 async def test_a_certificate_without_its_key_opens_nothing(site: Site, victim: tuple[FakeDevice, Enrolment]) -> None:
     """A certificate is public: it goes over the wire, and whoever has it can put it anywhere but in a handshake."""
     _, genuine = victim
-    other = site.take()
+    other = site.certified()
     attacker = await site.onboard(await site.somebody("attacker"), other)
     with pytest.raises(ssl.SSLError):
         site.as_device(new_key(), genuine.chain)
@@ -163,7 +163,7 @@ async def test_a_certificate_of_the_right_ca_that_the_registry_does_not_know_is_
 
 async def test_a_device_is_nobody_but_itself(site: Site, victim: tuple[FakeDevice, Enrolment]) -> None:
     device, _ = victim
-    other = site.take()
+    other = site.certified()
     attacker = await site.onboard(await site.somebody("attacker"), other)
     client = site.as_device(attacker.key, attacker.chain)
     for path in (STATUS, f"{STATUS}?device_id={device.device_id}"):
@@ -175,12 +175,12 @@ async def test_a_device_is_nobody_but_itself(site: Site, victim: tuple[FakeDevic
 async def hasty_site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """A server whose certificates live for some seconds: they begin a minute ago."""
     policy = f"certificate_ttl_s = {60 + LIFE_S}"
-    async with Site.open(tmp_path_factory.mktemp("hasty"), policy=policy, lamps=1, locks=0) as opened:
+    async with Site.open(tmp_path_factory.mktemp("hasty"), policy=policy, lamps=0, locks=0) as opened:
         yield opened
 
 
 async def test_an_expired_certificate_opens_no_connection_and_keeps_none(hasty_site: Site) -> None:
-    site, device = hasty_site, hasty_site.take()
+    site, device = hasty_site, hasty_site.certified()
     enrolment = await site.onboard(await site.account(), device)
     held = site.as_device(enrolment.key, enrolment.chain)
     assert (await held.get(STATUS)).status_code == 200
