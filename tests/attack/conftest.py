@@ -11,28 +11,28 @@ from tests.attack.world import World
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def opened_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with World.open(tmp_path_factory.mktemp("world")) as opened:
         yield opened
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(opened_world: World) -> AsyncIterator[World]:
+    """Server and premises; after a test the devices that it started are switched off."""
+    yield opened_world
+    await opened_world.power_cut()
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def owner(world: World) -> Path:
+async def owner(opened_world: World) -> Path:
     """The profile of an owner's account."""
-    return await world.account("owner")
+    return await opened_world.account("owner")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stranger(world: World) -> Path:
+async def stranger(opened_world: World) -> Path:
     """The profile of another account on the same server."""
-    return await world.account("stranger")
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="session")
-async def power_cut(world: World) -> AsyncIterator[None]:
-    """After each test the devices that it started are switched off."""
-    yield
-    await world.power_cut()
+    return await opened_world.account("stranger")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session", params=["sqlite", "postgresql"])

@@ -1,5 +1,5 @@
-"""T02. Means: every byte of provisioning sessions off the air, and a list of codes that holds the right one. Goal: tell
-which one is right, without asking the device.
+"""T02. Means: every byte of provisioning sessions off the air, and a list of codes that holds the right one. Goal:
+tell which one is right, without asking the device.
 """
 
 import os
@@ -182,15 +182,13 @@ async def test_a_recorded_session_confirms_no_code(world: World, owner: Path, tm
     async with wire.tapped(tmp_path / "air.sock"):
         await world.set_up(owner, code, socket=tmp_path / "air.sock", random=dice)
     recorded = transcripts(wire.overheard())
-    assert [transcript.username for transcript in recorded][0] == code.username
+    assert recorded[0].username == code.username
     assert len(recorded) >= 2, "The phone resumed its transaction."
     codes = dictionary(code.pop)
     assert search(recorded[0], codes) == []
 
     exponent = next(
-        drawn
-        for drawn in dice.exponents()
-        if SUITE.pad(SUITE.client_public(drawn)) == recorded[0].client_public
+        drawn for drawn in dice.exponents() if SUITE.pad(SUITE.client_public(drawn)) == recorded[0].client_public
     )
     assert search(recorded[0], codes, exponent) == [code.pop], "The search does find a code, given the exponent."
 
@@ -212,7 +210,7 @@ async def test_many_sessions_of_one_code_rule_nothing_out(world: World, tmp_path
 
     square = Suite(SUITE.n, SUITE.g**2, SUITE.hash_name)
     weak = [replace(found, device_public=_public_of(square, found, resume[1])) for found in recorded]
-    assert surviving(weak, codes, square) == {False: set(), True: {resume[1]}}, "In a weak group the search finds the code."
+    assert surviving(weak, codes, square) == {False: set(), True: {resume[1]}}, "A weak group would tell the code."
 
 
 def _public_of(suite: Suite, transcript: Transcript, code: str) -> bytes:

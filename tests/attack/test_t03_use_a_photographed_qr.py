@@ -1,15 +1,17 @@
-"""T03. Means: a photo of the display, a station on the access point. Goal: get in with the photo later, or keep the owner
-from getting in.
+"""T03. Means: a photo of the display, a station on the access point. Goal: get in with the photo later, or keep the
+owner from getting in.
 """
 
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from admittance.client.network import ACCESS_POINT
+from admittance.device.access_point import MAX_CONNECTIONS
 from admittance.errors import AdmittanceError, Throttled, WrongCode
 from admittance.protocol.provisioning.client import ProvisioningClient, Request, Response, run_blocking
 from admittance.protocol.provisioning.codes import CODE_BYTES, CODE_ID_BYTES, CodeBook, RotatingCodes
@@ -102,7 +104,7 @@ async def test_nobody_keeps_the_owner_out(world: World, owner: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def _siege(world: World, device: Device, photo: PossessionQr) -> AsyncIterator[list[str]]:
-    """Three stations that fail on purpose for as long as this is entered: what they were refused with."""
+    """Four stations that fail on purpose for as long as this is entered: what they were refused with."""
     refusals: list[str] = []
 
     async def guess(guest: Guest) -> None:
@@ -112,14 +114,22 @@ async def _siege(world: World, device: Device, photo: PossessionQr) -> AsyncIter
         await guest.enter(photo.username, photo.pop)
 
     async def leave_half_open(guest: Guest) -> None:
-        for username in [photo.username, *(crockford.encode(os.urandom(CODE_ID_BYTES)) for _ in range(MAX_HALF_OPEN))]:
+        unknown = [crockford.encode(os.urandom(CODE_ID_BYTES)) for _ in range(MAX_HALF_OPEN)]
+        for username in [photo.username, *unknown]:
             handshake = ClientHandshake.start(PROVISIONING_SUITE, username=username, password="", random=os.urandom)
             command = session.Command0(username, handshake.client_public)
             answer = await guest.send(Request("prov-session", session.encode_command(command)))
             refusals.append(session.decode_response0(answer.content).status.name)
 
-    async def attack(way: object) -> None:
-        assert callable(way)
+    async def hold_connections(guest: Guest) -> None:
+        held = [await guest.network.open_connection(*ACCESS_POINT) for _ in range(2 * MAX_CONNECTIONS)]
+        try:
+            await asyncio.sleep(0.5)
+        finally:
+            for _, writer in held:
+                writer.transport.abort()
+
+    async def attack(way: Callable[[Guest], Awaitable[None]]) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             while True:
                 try:
@@ -133,7 +143,8 @@ async def _siege(world: World, device: Device, photo: PossessionQr) -> AsyncIter
                 except AdmittanceError:
                     await asyncio.sleep(0.05)
 
-    tasks = [asyncio.create_task(attack(way)) for way in (guess, spend_the_photo, leave_half_open)]
+    ways = (guess, spend_the_photo, leave_half_open, hold_connections)
+    tasks = [asyncio.create_task(attack(way)) for way in ways]
     try:
         yield refusals
     finally:

@@ -117,17 +117,17 @@ class Wire:
         near, far = h11.Connection(h11.SERVER), h11.Connection(h11.CLIENT)
 
         async def forward(request: Request) -> Response:
-            cookie = [] if request.cookie is None else [("cookie", f"session={request.cookie}")]
-            size = [("content-length", str(len(request.body)))]
-            head = h11.Request(
-                method="POST", target=f"/{request.endpoint}", headers=[("host", ACCESS_POINT[0]), *size, *cookie]
-            )
+            headers = [("host", ACCESS_POINT[0]), ("content-length", str(len(request.body)))]
+            if request.cookie is not None:
+                headers.append(("cookie", f"session={request.cookie}"))
+            head = h11.Request(method="POST", target=f"/{request.endpoint}", headers=headers)
             for event in (head, h11.Data(data=request.body), h11.EndOfMessage()):
                 far_writer.write(far.send(event) or b"")
             answered, body = await _message(far, far_reader)
             assert isinstance(answered, h11.Response)
             far.start_next_cycle()
-            return Response(answered.status_code, body, _header(answered, b"set-cookie").removeprefix("session=") or None)
+            cookie = _header(answered, b"set-cookie").removeprefix("session=") or None
+            return Response(answered.status_code, body, cookie)
 
         while True:
             asked, body = await _message(near, reader)

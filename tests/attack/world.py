@@ -13,14 +13,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
-from cryptography import x509
 
 from admittance.client import scan
 from admittance.client.api import ApiClient
+from admittance.client.api_types import decode_bytes
 from admittance.client.device_link import DeviceLink, HttpDoor
 from admittance.client.dpop import DpopKey
 from admittance.client.network import ACCESS_POINT, SimulatedNetwork, transport
@@ -31,27 +31,30 @@ from admittance.client.provisioning_server import ApiServer
 from admittance.client.provisioning_state import StateFile
 from admittance.client.session_store import Session, SessionStore, trust_context
 from admittance.demo.processes import ADMIT, Program, Programs
-from admittance.demo.stage import HOME, Stage, device_model
+from admittance.demo.stage import HOME, Ports, Stage, device_model
 from admittance.device import control
 from admittance.errors import Malformed
 from admittance.maker.authority import init_maker
 from admittance.maker.making import MANIFEST, BatchPlan, make_batch
-from admittance.premises.station import Observer
-from admittance.protocol.provisioning.client import ProvisioningClient, Request, Response, run
+from admittance.premises.station import Observer, Station
+from admittance.protocol.provisioning.client import Call, ProvisioningClient, Request, Response, run
+from admittance.protocol.provisioning.evidence import read_evidence
 from admittance.protocol.provisioning.network_secret import Network
 from admittance.server.keystore import Keystore, open_keystore
 from admittance.wire import possession_qr
 from admittance.wire.birth import Birth, decode_birth
+from admittance.wire.evidence import Evidence
 from admittance.wire.possession_qr import PossessionQr
+from admittance.wire.provisioning_messages import EvidenceAnswer
 
-LAMP, LOCK = "lamp-1", "lock-1"
-PLANS = {
-    LAMP: BatchPlan(model=LAMP, presence="display", seal="hybrid", certified=False, algorithm="p256"),
-    LOCK: BatchPlan(model=LOCK, presence="button", seal="symmetric", certified=False, algorithm="p256"),
-}
-LAMPS, LOCKS = 24, 2
+LAMP = "lamp-1"
+PLAN = BatchPlan(model=LAMP, presence="display", seal="hybrid", certified=False, algorithm="p256")
+LAMPS = 50
+QUOTA = 100
 WAIT_S = 20.0
 POLL_S = 0.02
+
+Result = TypeVar("Result")
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
@@ -173,16 +176,41 @@ class Visit(DeviceLink):
     def __init__(self, client: ProvisioningClient, exchange: Callable[[Request], Awaitable[Response]]) -> None:
         super().__init__(client, exchange)
         self.client = client
-        self.exchange = exchange
+        self._over = exchange
+
+    async def run(self, call: Call[Result]) -> Result:
+        """Drive a call of the client's machine."""
+        return await run(call, self._over)
+
+
+@dataclass(frozen=True)
+class Met:
+    """A transaction of a device, and the server's answer for it."""
+
+    evidence: Evidence
+    answer: EvidenceAnswer
+    sealed: bytes
+
+
+@dataclass
+class Neighbourhood(Stage):
+    """A stage whose networks lead to another server, too: the one at the ports `foreign`."""
+
+    foreign: Ports = field(default_factory=Ports.free)
+
+    def write_premises(self) -> Path:
+        path = super().write_premises()
+        others = f'"localhost:{self.foreign.people}", "localhost:{self.foreign.first_contact}"'
+        path.write_text(path.read_text().replace("hosts = [", f"hosts = [{others}, "))
+        return path
 
 
 @dataclass
 class World:
     """See the module."""
 
-    stage: Stage
-    stack: AsyncExitStack
-    unused: dict[str, list[Path]] = field(default_factory=dict)
+    stage: Neighbourhood
+    unused: list[Path] = field(default_factory=list)
     running: list[Program] = field(default_factory=list)
 
     @classmethod
@@ -190,42 +218,47 @@ class World:
     async def open(cls, folder: Path) -> AsyncIterator["World"]:
         """A running server that knows the devices of a maker, and premises to meet them in."""
         async with AsyncExitStack() as stack:
-            stage = Stage(folder, await stack.enter_async_context(Programs(folder / "logs")))
-            stage.write_config(
-                device_model(LAMP, "display", "listed", ()) + "\n" + device_model(LOCK, "button", "listed", ())
-            )
+            stage = Neighbourhood(folder, await stack.enter_async_context(Programs(folder / "logs")))
+            stage.write_config(device_model(LAMP, "display", "listed", ()))
             await stage.open_premises()
             await stage.serve()
-            world = cls(stage, stack)
-            world.unused = {LAMP: world.make(LAMP, LAMPS), LOCK: world.make(LOCK, LOCKS)}
-            for model in world.unused:
-                await stage.admit("import", "devices", "import", world.batch(model) / MANIFEST, "--config", stage.config)
+            world = cls(stage)
+            world.unused = world.make()
+            manifest = world.batch / MANIFEST
+            await stage.admit("import", "devices", "import", manifest, "--config", stage.config)
             yield world
 
-    def batch(self, model: str) -> Path:
-        return self.stage.folder / "made" / model
+    @property
+    def batch(self) -> Path:
+        return self.stage.folder / "made"
 
-    def make(self, model: str, count: int) -> list[Path]:
+    def make(self) -> list[Path]:
         """Make devices for this server, and return their folders."""
         now = datetime.now(UTC).replace(microsecond=0)
         bundle = (self.stage.data / "maker-bundle.json").read_bytes()
         maker = init_maker(self.stage.folder / "factory", "ACME", bundle, now)
-        return [made.directory for made in make_batch(maker, PLANS[model], count, self.batch(model), now)]
+        return [made.directory for made in make_batch(maker, PLAN, LAMPS, self.batch, now)]
 
-    def take(self, model: str = LAMP) -> Device:
+    def take(self) -> Device:
         """A device that no test used yet, switched off."""
-        folder = self.unused[model].pop()
+        folder = self.unused.pop()
         birth = decode_birth((folder / "birth.json").read_bytes())
         return Device(birth, folder, self.stage.folder / "states" / birth.device_id)
 
-    async def power_up(self, device: Device, **options: float) -> Device:
-        """Start a device's agent; `options` are those of `admit device run`, in seconds."""
+    async def power_up(self, device: Device, **options: float | str) -> Device:
+        """Start a device's agent; `options` are those of `admit device run`."""
         arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         device.state.parent.mkdir(exist_ok=True)
-        shown = "none" if device.birth.presence == "button" else f"png:{device.display}"
         device.program = await self.stage.start_device(
             *(f"{device.device_id}-{secrets.token_hex(2)}", "--birth", device.folder, "--state", device.state),
-            *("--premises", self.stage.premises_socket, "--display", shown, "--poll-s=0.2", "--json", *arguments),
+            *(
+                "--premises",
+                self.stage.premises_socket,
+                f"--display=png:{device.display}",
+                "--poll-s=0.2",
+                "--json",
+                *arguments,
+            ),
         )
         self.running.append(device.program)
         await device.told("started")
@@ -236,15 +269,15 @@ class World:
         while self.running:
             await self.running.pop().kill()
 
-    async def unowned(self, **options: float) -> Device:
+    async def unowned(self, **options: float | str) -> Device:
         """A fresh lamp that waits to be set up."""
         device = await self.power_up(self.take(), **options)
         await device.told("access_point_opened")
         return device
 
-    async def owned(self, profile: Path, **options: float) -> Device:
+    async def owned(self, profile: Path, **options: float | str) -> Device:
         """A lamp that the account of `profile` owns, on the Wi-Fi, its access point closed again."""
-        device = await self.unowned(linger_s=0, **options)
+        device = await self.unowned(linger_s=1, **options)
         await self.set_up(profile, await device.next_code())
         await device.told("access_point_closed")
         return device
@@ -261,7 +294,8 @@ class World:
     async def account(self, name: str) -> Path:
         """The profile of a new account that is logged in."""
         email, password = f"{name}-{secrets.token_hex(3)}@example.org", secrets.token_urlsafe(18)
-        invited = await self.stage.admit("invite", "account", "invite", email, "--config", self.stage.config)
+        quota = f"--quota={QUOTA}"
+        invited = await self.stage.admit("invite", "account", "invite", email, quota, "--config", self.stage.config)
         ca_pem = self.stage.people_ca.read_text()
         store = SessionStore(self.stage.folder / "profiles" / email)
         store.directory.mkdir(parents=True)
@@ -334,6 +368,15 @@ class World:
             await guest.close()
 
     @asynccontextmanager
+    async def bystander(self) -> AsyncIterator[Station]:
+        """A station that is on no network."""
+        station = await Station.attach(self.stage.premises_socket, f"bystander-{secrets.token_hex(4)}")
+        try:
+            yield station
+        finally:
+            await station.close()
+
+    @asynccontextmanager
     async def observer(self) -> AsyncIterator[Observer]:
         """The owner of the premises, who sees all stations and can change the networks."""
         observer = await Observer.attach(self.stage.premises_socket)
@@ -353,5 +396,14 @@ class World:
         return open_keystore(self.stage.data / "keys", now=time.time(), create=False)
 
 
-def root_of(keystore: Keystore) -> x509.Certificate:
-    return x509.load_der_x509_certificate(keystore.configuration_root)
+async def activate(visit: Visit, api: ApiClient) -> Met:
+    """Hand a device's evidence to the server, as the account of `api`. Raises what the server refuses with."""
+    challenge = decode_bytes((await api.challenge()).challenge)
+    answer = await visit.evidence(challenge)
+    activation = await api.activate(
+        challenge=challenge,
+        evidence=answer.evidence,
+        binding=visit.binding,
+        transaction_id=answer.transaction_id,
+    )
+    return Met(read_evidence(answer.evidence).evidence, answer, decode_bytes(activation.sealed))
