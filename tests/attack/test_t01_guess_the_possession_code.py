@@ -19,7 +19,7 @@ from tests.attack.world import Guest, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-ATTACK_S = 4.0
+ATTACK_S = 2.5
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from tests.attack.world import World
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SUITE = PROVISIONING_SUITE
-CODES = 16
+CODES = 8
 SESSIONS = 20
 
 

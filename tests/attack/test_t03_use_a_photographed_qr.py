@@ -21,6 +21,7 @@ from admittance.protocol.provisioning.stock import StockEndpoints
 from admittance.wire import crockford
 from admittance.wire.possession_qr import PossessionQr
 from admittance.wire.protocomm import session
+from admittance.wire.protocomm.parsing import Status
 from tests.attack.world import Device, Guest, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -102,6 +103,26 @@ async def test_nobody_keeps_the_owner_out(world: World, owner: Path) -> None:
     assert (await device.status())["owned"]
 
 
+async def test_sessions_left_half_open_keep_nobody_out(world: World) -> None:
+    """The thief knows the id of the code that the owner scans, and takes every place with it; then once more."""
+    device = await world.unowned()
+    photo = await device.next_code()
+    async with world.guest(device) as owner, world.guest(device) as thief:
+        statuses = [await _half_open(thief, photo.username) for _ in range(2 * MAX_HALF_OPEN)]
+        assert set(statuses) == {Status.SUCCESS}
+        visit = await owner.enter(photo.username, photo.pop)
+        await _half_open(thief, photo.username)
+        assert (await visit.hello()).device_id == device.device_id
+    assert len(device.events("session_proven")) == 1
+
+
+async def _half_open(guest: Guest, username: str) -> Status:
+    handshake = ClientHandshake.start(PROVISIONING_SUITE, username=username, password="", random=os.urandom)
+    command = session.Command0(username, handshake.client_public)
+    answer = await guest.send(Request("prov-session", session.encode_command(command)))
+    return session.decode_response0(answer.content).status
+
+
 @contextlib.asynccontextmanager
 async def _siege(world: World, device: Device, photo: PossessionQr) -> AsyncIterator[list[str]]:
     """Four stations that fail on purpose for as long as this is entered: what they were refused with."""
@@ -116,10 +137,7 @@ async def _siege(world: World, device: Device, photo: PossessionQr) -> AsyncIter
     async def leave_half_open(guest: Guest) -> None:
         unknown = [crockford.encode(os.urandom(CODE_ID_BYTES)) for _ in range(MAX_HALF_OPEN)]
         for username in [photo.username, *unknown]:
-            handshake = ClientHandshake.start(PROVISIONING_SUITE, username=username, password="", random=os.urandom)
-            command = session.Command0(username, handshake.client_public)
-            answer = await guest.send(Request("prov-session", session.encode_command(command)))
-            refusals.append(session.decode_response0(answer.content).status.name)
+            refusals.append((await _half_open(guest, username)).name)
 
     async def hold_connections(guest: Guest) -> None:
         held = [await guest.network.open_connection(*ACCESS_POINT) for _ in range(2 * MAX_CONNECTIONS)]

@@ -17,7 +17,7 @@ from tests.attack.world import HOME, Device, Visit, World, activate
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EVIL = Network("Neighbour", "the attacker's own")
-BROKEN_S = 2.0
+BROKEN_S = 1.5
 
 
 async def _refused_with(visit: Visit, sealed: bytes) -> str:
