@@ -14,7 +14,7 @@ from pathlib import Path
 import h11
 
 from admittance.client.network import ACCESS_POINT
-from admittance.errors import Malformed
+from admittance.errors import AdmittanceError
 from admittance.premises import protocol
 from admittance.protocol.provisioning.client import Request, Response
 
@@ -74,7 +74,7 @@ class Wire:
         far_reader, far_writer = await asyncio.open_unix_connection(self.premises)
         try:
             await self._carry(reader, writer, far_reader, far_writer)
-        except (ConnectionError, Malformed, h11.RemoteProtocolError, asyncio.CancelledError):
+        except (ConnectionError, AdmittanceError, h11.RemoteProtocolError, asyncio.CancelledError):
             return
         finally:
             self._handlers.discard(task)
