@@ -131,6 +131,7 @@ class Site:
             bundle = _bundle(stage, keystore)
             makers = [_maker(folder / name, name, bundle) for name in ("acme", "umbrella")]
             stage.write_config(_config(folder, database_url, policy))
+            _send_no_mail(stage)
             server = await stage.serve()
             url = database_url or f"sqlite+aiosqlite:///{stage.data / 'admittance.db'}"
             site = cls(stage, stack, url, server, keystore, *makers)
@@ -161,6 +162,10 @@ class Site:
     def take(self, model: str = LAMP) -> FakeDevice:
         """A device of the manifest that no test used yet."""
         return self.unused[model].pop()
+
+    def folders(self, model: str = LAMP) -> list[Path]:
+        """Where the maker left the devices of the manifest, for those that run as programs."""
+        return sorted((self.stage.folder / "made" / model).glob("AD*"))
 
     def certified(self, model: str = VAULT, maker: Maker | None = None) -> FakeDevice:
         """A device that no manifest names; its maker's certificate vouches for it."""
@@ -240,9 +245,10 @@ class Site:
     def as_device(
         self, key: ec.EllipticCurvePrivateKey | None, chain: Iterable[bytes], port: int | None = None
     ) -> httpx.AsyncClient:
-        """A client of the device listener that proves `key` with the certificates of `chain`."""
+        """A client of the device listener, or of another port, that proves `key` with the certificates of `chain`."""
         pem = self.stage.folder / f"client-{secrets.token_hex(4)}.pem"
-        context = ssl.create_default_context(cadata=self.keystore.tls_anchor.certificate_pem.decode())
+        anchors = self.keystore.tls_anchor.certificate_pem + self.keystore.people_ca.certificate_pem
+        context = ssl.create_default_context(cadata=anchors.decode())
         if key is not None:
             pem.touch(mode=0o600)
             pem.write_bytes(_pem(key) + "".join(map(ssl.DER_cert_to_PEM_cert, chain)).encode())
@@ -444,6 +450,12 @@ def _config(folder: Path, database_url: str, policy: str) -> str:
     makers = [f'[makers.{name}]\nca_file = "{folder / name / "maker-ca.pem"}"\n' for name in ("acme", "umbrella")]
     database = f'[database]\nurl = "{database_url}"\n' if database_url else ""
     return "\n".join([database, f"[policy]\n{policy}\n", *makers, *models])
+
+
+def _send_no_mail(stage: Stage) -> None:
+    """Mails stay in the outbox: nobody takes them here, and trying again and again changes the database."""
+    text = stage.config.read_text()
+    stage.config.write_text(text.replace(f"smtp://127.0.0.1:{stage.ports.smtp}", ""))
 
 
 def _opened(folder: Path) -> FakeDevice:

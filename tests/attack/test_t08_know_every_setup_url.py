@@ -14,7 +14,6 @@ from admittance.protocol.provisioning.client import read_version, run
 from admittance.wire import base64url
 from admittance.wire.protocomm.version import Admit
 from tests.attack.site import LOCK, Login, Site, code_of, invented, seen
-from tests.attack.world import LOCK as REAL_LOCK
 from tests.attack.world import Device, Guest, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -113,9 +112,10 @@ async def test_a_code_needs_a_challenge_of_ones_own_for_this_device(site: Site) 
     assert (await site.attacker.post("/api/presence-codes", json={})).status_code == 401
 
 
-async def test_a_setup_url_opens_no_window_of_a_real_device(world: World, stranger: Any) -> None:
+async def test_a_setup_url_opens_no_window_of_a_real_device(lock_world: World) -> None:
     """With all codes that the server gives out for nonces of the attacker's choice, and those of windows gone by."""
-    lock = await world.power_up(world.take(REAL_LOCK))
+    world, stranger = lock_world, await lock_world.account("stranger")
+    lock = await world.power_up(world.take())
     await lock.press()
     await lock.told("access_point_opened")
     async with world.guest(lock) as guest, world.api(stranger) as api:
