@@ -80,14 +80,11 @@ async def test_a_device_trusts_the_anchors_of_its_configuration_alone(
     async with impostor.in_place_of(grounds, tmp_path):
         assert await _ask_as_the_system_does(grounds) == 200
         assert len(impostor.heard) == 1
-        failures = len(device.events("contact_failed"))
-        await _refused(device, failures)
+        await _refused(device, len(device.events("contact_failed")))
         await lamp_world.power_cut()
         await lamp_world.power_up(device)
         await _refused(device, 0)
-        assert impostor.heard[1:] == [b""] * len(impostor.heard[1:]), "The device said something to the false server."
-    seen = len(device.events("status"))
-    await device.told("status", seen + 1)
+        assert set(impostor.heard[1:]) <= {b""}, "The device said something to the false server."
 
 
 async def test_the_commands_trust_the_ca_that_they_were_given_alone(
@@ -117,7 +114,10 @@ async def test_the_commands_trust_the_ca_that_they_were_given_alone(
 
 
 async def _refused(device: Device, after: int) -> None:
-    await until(lambda: len(device.events("contact_failed")) > after + 1, "The device fails to reach its server.")
-    causes = {event["cause"] for event in device.events("contact_failed")[after:]}
-    assert "untrusted_server" in causes
-    assert causes <= {"untrusted_server", "no_server"}
+    """Wait until the device met the false server, which is not the one that does not answer."""
+
+    def causes() -> set[str]:
+        return {event["cause"] for event in device.events("contact_failed")[after:]}
+
+    await until(lambda: "untrusted_server" in causes(), "The device fails to reach its server.")
+    assert causes() <= {"untrusted_server", "no_server"}
