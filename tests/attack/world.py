@@ -249,6 +249,7 @@ class World:
         """Start a device's agent; `options` are those of `admit device run`."""
         arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         device.state.parent.mkdir(exist_ok=True)
+        device.display.unlink(missing_ok=True)
         device.program = await self.stage.start_device(
             *(f"{device.device_id}-{secrets.token_hex(2)}", "--birth", device.folder, "--state", device.state),
             *(
