@@ -48,6 +48,9 @@ PLANS = {
     LAMP: BatchPlan(model=LAMP, presence="display", seal="classic", certified=False, algorithm="p256"),
     LOCK: BatchPlan(model=LOCK, presence="button", seal="symmetric", certified=False, algorithm="p256"),
 }
+ON_SQLITE = pytest.mark.parametrize("site", ["sqlite"], indirect=True, scope="session")
+"""For attacks to which the kind of database does not matter."""
+
 CBOR = {"content-type": "application/cbor"}
 
 Row = tuple[str, tuple[Any, ...]]

@@ -13,7 +13,7 @@ from admittance.errors import Throttled, WrongCode
 from admittance.protocol.provisioning.client import read_version, run
 from admittance.wire import base64url
 from admittance.wire.protocomm.version import Admit
-from tests.attack.site import LOCK, Login, Site, code_of, invented, seen
+from tests.attack.site import LOCK, ON_SQLITE, Login, Site, code_of, invented, seen
 from tests.attack.world import Device, Guest, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -63,6 +63,7 @@ async def _code(login: Login, device_id: str, window_nonce: bytes, challenge: st
     return await login.send("POST", "/api/presence-codes", content)
 
 
+@ON_SQLITE
 async def test_a_stranger_sees_the_same_whatever_the_device(site: Site) -> None:
     attacker, ids, window_nonce = await site.somebody("attacker"), await _ids(site), os.urandom(16)
     pages, posts, setups, codes = set(), set(), set(), set()
@@ -75,6 +76,7 @@ async def test_a_stranger_sees_the_same_whatever_the_device(site: Site) -> None:
     assert [next(iter(each))[0] for each in (pages, posts, setups, codes)] == [200, 401, 200, 200]
 
 
+@ON_SQLITE
 async def test_a_dummy_does_not_change(site: Site) -> None:
     """What changes from question to question was made up; so was what depends on who asks."""
     ids = await _ids(site)
@@ -88,6 +90,7 @@ async def test_a_dummy_does_not_change(site: Site) -> None:
         assert len(told) == 1, device_id
 
 
+@ON_SQLITE
 async def test_the_access_point_of_somebody_elses_device_stays_closed(site: Site) -> None:
     owner, attacker, device = await site.somebody("owner"), await site.somebody("attacker"), site.take()
     await site.onboard(owner, device)
@@ -100,6 +103,7 @@ async def test_the_access_point_of_somebody_elses_device_stays_closed(site: Site
     assert told["access_point"]["passphrase"] != passphrase
 
 
+@ON_SQLITE
 async def test_a_code_needs_a_challenge_of_ones_own_for_this_device(site: Site) -> None:
     owner, attacker = await site.somebody("owner"), await site.somebody("attacker")
     lock, other = site.take(LOCK).device_id, site.take(LOCK).device_id

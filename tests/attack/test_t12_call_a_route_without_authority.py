@@ -21,7 +21,7 @@ from admittance.server.config import load_config
 from admittance.server.guard import Guard
 from admittance.wire import base64url, message
 from admittance.wire.enrolment import NonceRequest
-from tests.attack.site import CBOR, Enrolment, Login, Row, Site, code_of, invented, new_key
+from tests.attack.site import CBOR, ON_SQLITE, Enrolment, Login, Row, Site, code_of, invented, new_key
 from tests.device_world import FakeDevice
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -178,6 +178,7 @@ def _routes(site: Site) -> dict[str, list[Route]]:
     return found
 
 
+@ON_SQLITE
 async def test_every_route_names_its_authority(site: Site) -> None:
     found = {
         (listener, method, route.path)
@@ -193,6 +194,7 @@ def _table(*authorities: str) -> list[OwnKey]:
     return [route for route, authority in AUTHORITY.items() if authority in authorities]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("route", _table(ACCOUNT, OWNER, OPERATOR), ids=lambda route: " ".join(route[1:]))
 async def test_nobody_calls_an_accounts_route(scene: Scene, route: OwnKey) -> None:
     site, (_, method, template) = scene.site, route
@@ -220,6 +222,7 @@ async def test_nobody_calls_an_accounts_route(scene: Scene, route: OwnKey) -> No
     await scene.assert_unchanged(before)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("route", _table(ACCOUNT, OWNER, OPERATOR), ids=lambda route: " ".join(route[1:]))
 async def test_another_account_touches_nothing(scene: Scene, route: OwnKey) -> None:
     _, method, template = route
@@ -252,6 +255,7 @@ async def test_another_account_touches_nothing(scene: Scene, route: OwnKey) -> N
         await scene.stranger.ask("PUT", "/api/networks/home", {"ssid": "Mine", "passphrase": "correct horse"})
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("route", _table(OWNER), ids=lambda route: " ".join(route[1:]))
 async def test_a_device_of_ones_own_account_that_does_not_exist_looks_alike(scene: Scene, route: OwnKey) -> None:
     """So that nobody learns which devices exist."""
@@ -262,6 +266,7 @@ async def test_a_device_of_ones_own_account_that_does_not_exist_looks_alike(scen
     assert (known.status_code, known.content) == (unknown.status_code, unknown.content)
 
 
+@ON_SQLITE
 async def test_no_password_and_no_invite_open_nothing(scene: Scene) -> None:
     before = await scene.kept()
     for template in ("/api/tokens", "/api/invites/accept"):
@@ -277,6 +282,7 @@ async def test_no_password_and_no_invite_open_nothing(scene: Scene) -> None:
     await scene.assert_unchanged(before)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("route", _table(IDENTITY), ids=lambda route: " ".join(route[1:]))
 async def test_no_other_identity_speaks_for_a_device(scene: Scene, route: OwnKey) -> None:
     site, device, template = scene.site, scene.device, route[2]
@@ -294,6 +300,7 @@ async def test_no_other_identity_speaks_for_a_device(scene: Scene, route: OwnKey
     await scene.assert_unchanged(before)
 
 
+@ON_SQLITE
 async def test_no_other_certificate_reads_a_devices_status(scene: Scene) -> None:
     site, before = scene.site, await scene.kept()
     with pytest.raises(httpx.TransportError):
@@ -305,6 +312,7 @@ async def test_no_other_certificate_reads_a_devices_status(scene: Scene) -> None
     await scene.assert_unchanged(before)
 
 
+@ON_SQLITE
 async def test_what_anybody_may_call_changes_and_tells_nothing(scene: Scene) -> None:
     site, before = scene.site, await scene.kept()
     for (listener, method, template), authority in (AUTHORITY | PAGES).items():
@@ -320,6 +328,7 @@ async def test_what_anybody_may_call_changes_and_tells_nothing(scene: Scene) -> 
     assert {table for table, _ in after - before} <= {"revocation_list"}
 
 
+@ON_SQLITE
 async def test_other_methods_and_paths_do_nothing(scene: Scene) -> None:
     site, before = scene.site, await scene.kept()
     certificate = scene.other_certificate

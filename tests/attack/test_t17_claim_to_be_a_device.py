@@ -23,7 +23,7 @@ from admittance.protocol.signing import sign1, spki_of
 from admittance.server.enrolment.issuance import CertificateIssuer
 from admittance.wire import message
 from admittance.wire.enrolment import DeviceStatus, EnrolmentRequest
-from tests.attack.site import CBOR, Enrolment, Site, code_of, enrolled, new_key, seen
+from tests.attack.site import CBOR, ON_SQLITE, Enrolment, Site, code_of, enrolled, new_key, seen
 from tests.device_world import FakeDevice
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -39,6 +39,7 @@ async def victim(site: Site) -> tuple[FakeDevice, Enrolment]:
     return device, await site.onboard(await site.somebody("owner"), device)
 
 
+@ON_SQLITE
 async def test_another_key_does_not_enrol_in_a_devices_name(site: Site, victim: tuple[FakeDevice, Enrolment]) -> None:
     device, _ = victim
     before = await site.rows("certificates", "devices")
@@ -53,6 +54,7 @@ async def test_another_key_does_not_enrol_in_a_devices_name(site: Site, victim: 
     assert await site.rows("certificates", "devices") == before
 
 
+@ON_SQLITE
 async def test_a_nonce_is_the_servers_for_this_device_and_once(
     site: Site, victim: tuple[FakeDevice, Enrolment]
 ) -> None:
@@ -69,6 +71,7 @@ async def test_a_nonce_is_the_servers_for_this_device_and_once(
     assert (reused.status_code, code_of(reused)) == (409, "already_used")
 
 
+@ON_SQLITE
 async def test_a_recorded_renewal_gives_its_own_certificate_and_no_other(
     site: Site, victim: tuple[FakeDevice, Enrolment]
 ) -> None:
@@ -81,6 +84,7 @@ async def test_a_recorded_renewal_gives_its_own_certificate_and_no_other(
     assert len({enrolled(answer, key).chain[0] for answer in answers}) == 1
 
 
+@ON_SQLITE
 async def test_a_key_that_is_not_ones_own_gets_no_certificate(
     site: Site, victim: tuple[FakeDevice, Enrolment]
 ) -> None:
@@ -97,6 +101,7 @@ async def test_a_key_that_is_not_ones_own_gets_no_certificate(
     assert (refused.status_code, code_of(refused)) == (401, "authentication_failed")
 
 
+@ON_SQLITE
 async def test_the_device_listener_takes_no_connection_without_a_certificate_of_its_ca(
     site: Site, victim: tuple[FakeDevice, Enrolment]
 ) -> None:
@@ -121,6 +126,7 @@ async def test_the_device_listener_takes_no_connection_without_a_certificate_of_
             await site.as_device(key if chain else None, chain).get(STATUS)
 
 
+@ON_SQLITE
 async def test_a_certificate_without_its_key_opens_nothing(site: Site, victim: tuple[FakeDevice, Enrolment]) -> None:
     """A certificate is public: it goes over the wire, and whoever has it can put it anywhere but in a handshake."""
     _, genuine = victim
@@ -141,6 +147,7 @@ async def test_a_certificate_without_its_key_opens_nothing(site: Site, victim: t
         assert (await client.get(STATUS, headers=claims)).status_code == 404
 
 
+@ON_SQLITE
 async def test_a_certificate_of_the_right_ca_that_the_registry_does_not_know_is_refused(
     site: Site, victim: tuple[FakeDevice, Enrolment]
 ) -> None:
@@ -161,6 +168,7 @@ async def test_a_certificate_of_the_right_ca_that_the_registry_does_not_know_is_
     assert (await site.as_device(genuine.key, genuine.chain).get(STATUS)).status_code == 200
 
 
+@ON_SQLITE
 async def test_a_device_is_nobody_but_itself(site: Site, victim: tuple[FakeDevice, Enrolment]) -> None:
     device, _ = victim
     other = site.certified()
