@@ -48,6 +48,9 @@ PLANS = {
     LAMP: BatchPlan(model=LAMP, presence="display", seal="classic", certified=False, algorithm="p256"),
     LOCK: BatchPlan(model=LOCK, presence="button", seal="symmetric", certified=False, algorithm="p256"),
 }
+ON_SQLITE = pytest.mark.parametrize("site", ["sqlite"], indirect=True, scope="session")
+"""For attacks to which the kind of database does not matter."""
+
 CBOR = {"content-type": "application/cbor"}
 
 Row = tuple[str, tuple[Any, ...]]
@@ -122,7 +125,7 @@ class Site:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, folder: Path, *, database_url: str = "", policy: str = "", lamps: int = 40, locks: int = 2
+        cls, folder: Path, *, database_url: str = "", policy: str = "", lamps: int = 50, locks: int = 10
     ) -> AsyncIterator["Site"]:
         """A running server that knows the devices of two makers."""
         async with AsyncExitStack() as stack:
@@ -131,6 +134,7 @@ class Site:
             bundle = _bundle(stage, keystore)
             makers = [_maker(folder / name, name, bundle) for name in ("acme", "umbrella")]
             stage.write_config(_config(folder, database_url, policy))
+            _send_no_mail(stage)
             server = await stage.serve()
             url = database_url or f"sqlite+aiosqlite:///{stage.data / 'admittance.db'}"
             site = cls(stage, stack, url, server, keystore, *makers)
@@ -146,6 +150,8 @@ class Site:
         return spki_sha256(x509.load_der_x509_certificate(self.keystore.configuration_root))
 
     async def _stock(self, counts: dict[str, int]) -> None:
+        if not any(counts.values()):
+            return
         now = datetime.now(UTC).replace(microsecond=0)
         manifest = self.stage.folder / MANIFEST
         with manifest.open("wb") as lines:
@@ -159,6 +165,10 @@ class Site:
     def take(self, model: str = LAMP) -> FakeDevice:
         """A device of the manifest that no test used yet."""
         return self.unused[model].pop()
+
+    def folders(self, model: str = LAMP) -> list[Path]:
+        """Where the maker left the devices of the manifest, for those that run as programs."""
+        return sorted((self.stage.folder / "made" / model).glob("AD*"))
 
     def certified(self, model: str = VAULT, maker: Maker | None = None) -> FakeDevice:
         """A device that no manifest names; its maker's certificate vouches for it."""
@@ -238,9 +248,10 @@ class Site:
     def as_device(
         self, key: ec.EllipticCurvePrivateKey | None, chain: Iterable[bytes], port: int | None = None
     ) -> httpx.AsyncClient:
-        """A client of the device listener that proves `key` with the certificates of `chain`."""
+        """A client of the device listener, or of another port, that proves `key` with the certificates of `chain`."""
         pem = self.stage.folder / f"client-{secrets.token_hex(4)}.pem"
-        context = ssl.create_default_context(cadata=self.keystore.tls_anchor.certificate_pem.decode())
+        anchors = self.keystore.tls_anchor.certificate_pem + self.keystore.people_ca.certificate_pem
+        context = ssl.create_default_context(cadata=anchors.decode())
         if key is not None:
             pem.touch(mode=0o600)
             pem.write_bytes(_pem(key) + "".join(map(ssl.DER_cert_to_PEM_cert, chain)).encode())
@@ -442,6 +453,12 @@ def _config(folder: Path, database_url: str, policy: str) -> str:
     makers = [f'[makers.{name}]\nca_file = "{folder / name / "maker-ca.pem"}"\n' for name in ("acme", "umbrella")]
     database = f'[database]\nurl = "{database_url}"\n' if database_url else ""
     return "\n".join([database, f"[policy]\n{policy}\n", *makers, *models])
+
+
+def _send_no_mail(stage: Stage) -> None:
+    """Mails stay in the outbox: nobody takes them here, and trying again and again changes the database."""
+    text = stage.config.read_text()
+    stage.config.write_text(text.replace(f"smtp://127.0.0.1:{stage.ports.smtp}", ""))
 
 
 def _opened(folder: Path) -> FakeDevice:

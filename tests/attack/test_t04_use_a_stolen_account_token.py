@@ -19,7 +19,7 @@ from joserfc import jwk, jws
 
 from admittance.server.accounts.dpop import Nonces, token_hash
 from admittance.wire import base64url
-from tests.attack.site import Login, Site, code_of, new_key, seen
+from tests.attack.site import ON_SQLITE, Login, Site, code_of, new_key, seen
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -126,10 +126,12 @@ BY_THE_RIGHT_KEY: dict[str, Callable[[Proof], str]] = {
 """What somebody could have seen or made of the victim's key without having it; the last is what no client may do."""
 
 
+@ON_SQLITE
 async def test_the_control_is_accepted(site: Site, victim: Login) -> None:
     assert (await _try(site, victim.token, Proof(victim).signed())).status_code == 200
 
 
+@ON_SQLITE
 async def test_the_token_alone_is_worth_nothing(site: Site, victim: Login) -> None:
     bare = await _try(site, victim.token, None)
     bearer = await _try(site, victim.token, None, "Bearer")
@@ -140,6 +142,7 @@ async def test_the_token_alone_is_worth_nothing(site: Site, victim: Login) -> No
     assert seen(bare) == seen(bearer) == seen(bearer_with_proof) == seen(invented)
 
 
+@ON_SQLITE
 async def test_another_key_is_refused_like_an_unknown_token(site: Site, victim: Login) -> None:
     thief = await site.somebody("thief")
     assert (await thief.send("GET", PATH)).status_code == 200
@@ -151,6 +154,7 @@ async def test_another_key_is_refused_like_an_unknown_token(site: Site, victim: 
     assert len({seen(answer) for answer in answers}) == 1
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("name", BY_THE_RIGHT_KEY)
 async def test_a_proof_for_something_else_is_refused(site: Site, victim: Login, name: str) -> None:
     refused = await _try(site, victim.token, BY_THE_RIGHT_KEY[name](Proof(victim)))
@@ -158,6 +162,7 @@ async def test_a_proof_for_something_else_is_refused(site: Site, victim: Login, 
     assert seen(refused) == seen(await _try(site, secrets.token_urlsafe(32), None))
 
 
+@ON_SQLITE
 async def test_a_recorded_request_is_good_once(site: Site, victim: Login) -> None:
     recorded = Proof(victim).signed()
     assert (await _try(site, victim.token, recorded)).status_code == 200
@@ -171,6 +176,7 @@ async def test_a_proof_sent_twenty_times_at_once_is_good_once(site: Site, victim
     assert sorted(answer.status_code for answer in answers) == [200] + [401] * 19
 
 
+@ON_SQLITE
 async def test_proofs_made_in_advance_are_too_late(site: Site, victim: Login) -> None:
     """Whoever had the key for a moment can sign for the time to come, but not with the nonces of that time."""
     ours, foreign = Nonces(site.keystore.dpop_nonce_key), Nonces(secrets.token_bytes(32))
@@ -181,18 +187,21 @@ async def test_proofs_made_in_advance_are_too_late(site: Site, victim: Login) ->
         assert "account_id" not in refused.text
 
 
+@ON_SQLITE
 async def test_two_proofs_are_no_better_than_one(site: Site, victim: Login) -> None:
     proofs = [("dpop", Proof(victim, new_key()).signed()), ("dpop", Proof(victim).signed())]
     answer = await site.attacker.get(PATH, headers=[("authorization", f"DPoP {victim.token}"), *proofs])
     assert answer.status_code == 401
 
 
+@ON_SQLITE
 async def test_a_token_that_was_logged_out_is_dead(site: Site) -> None:
     victim = await site.account()
     assert (await victim.send("DELETE", "/api/tokens/current")).status_code == 204
     assert (await victim.send("GET", PATH)).status_code == 401
 
 
+@ON_SQLITE
 async def test_a_thief_changes_nothing(site: Site, victim: Login) -> None:
     """The same for what hurts: revoking a device, reading and storing networks, inviting."""
     device = site.take()

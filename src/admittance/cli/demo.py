@@ -10,6 +10,7 @@ import click
 from admittance.cli.exits import UNEXPECTED
 from admittance.cli.output import json_option
 from admittance.demo.scenarios import play_onboarding
+from admittance.errors import ConfigurationError
 
 
 @click.command()
@@ -36,7 +37,10 @@ def demo(scenario: str, keep: Path | None, as_json: bool) -> None:
         with tempfile.TemporaryDirectory(prefix="admittance-") as folder:
             held = asyncio.run(play_onboarding(Path(folder), sys.stdout, sys.stderr, as_json))
     else:
-        keep.mkdir(mode=0o700, parents=True)
+        try:
+            keep.mkdir(mode=0o700, parents=True)
+        except OSError as error:
+            raise ConfigurationError(f"{keep} cannot be made: {error.strerror}. Choose a new folder.") from None
         held = asyncio.run(play_onboarding(keep.resolve(), sys.stdout, sys.stderr, as_json))
     if not held:
         sys.exit(UNEXPECTED)

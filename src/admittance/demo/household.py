@@ -18,7 +18,7 @@ from admittance.demo.processes import Outcome, Program
 from admittance.demo.stage import HOME, Stage
 from admittance.demo.steps import require
 from admittance.device import control
-from admittance.errors import Malformed, Unavailable
+from admittance.errors import Malformed, Misuse, Unavailable
 from admittance.maker.labels import LABEL_PNG
 
 OWNER = "owner@example.org"
@@ -147,6 +147,16 @@ class Household:
             *(device.model, "--birth", device.birth, "--state", device.state),
             *("--premises", self.stage.premises_socket, *display, *options, "--json"),
         )
+
+    async def opened(self, device: RunningDevice) -> None:
+        """Wait until a device opened its access point. Raises `ProgramFailed` if its process ends."""
+        if device.program is None:
+            raise Misuse(f"{device.model} does not run.")
+
+        async def is_open() -> bool:
+            return device.told("access_point_opened") > 0
+
+        await device.program.ready(is_open)
 
     async def press(self, device: RunningDevice) -> None:
         """Press a device's button."""

@@ -7,6 +7,7 @@ server stores.
 
 import asyncio
 import secrets
+import time
 from pathlib import Path
 
 from admittance.client import scan
@@ -21,7 +22,7 @@ from admittance.maker.making import MANIFEST
 LAMP, PLUG = "lamp-1", "plug-1"
 
 # Short enough for a demonstration; a device's own are 60 and 90 s.
-ROTATION_S, GRACE_S = 3.0, 4.0
+ROTATION_S, GRACE_S = 3.0, 10.0
 POLL_S = 0.3
 
 REVOKED_WITHIN_S = 1.0
@@ -37,6 +38,8 @@ class Onboarding:
         self._home = Household(stage)
         self._server: Program | None = None
         self._set_up: set[str] = set()
+        self._first_photo = Path()
+        self._outdated_at = 0.0
 
     @property
     def devices(self) -> int:
@@ -51,9 +54,9 @@ class Onboarding:
         await self._import_devices()
         await self._open_account()
         await self._power_up()
+        await self._set_up_button_device()
         await self._refuse_outdated_code()
         await self._set_up_display_device()
-        await self._set_up_button_device()
         await self._receive_mails()
         await self._set_up_again()
         await self._revoke()
@@ -115,16 +118,19 @@ class Onboarding:
             await self._home.switch_on(self._lamp, *times)
             await self._home.switch_on(self._plug, *times, "--display", "none")
             for device in self._home.devices.values():
-                await self._told(device, "access_point_opened")
+                await self._home.opened(device)
                 require(_is_isolated(device), f"{device.model} is in a network namespace of its own.")
+            self._first_photo = await self._home.photograph(self._lamp)
+            self._outdated_at = time.monotonic() + ROTATION_S + GRACE_S
 
     async def _refuse_outdated_code(self) -> None:
         with self._story.step("outdated_code", "A code that is outdated is refused") as step:
-            photo = await self._home.photograph(self._lamp)
-            photographed = self._show(photo)
-            await asyncio.sleep(ROTATION_S + GRACE_S)
+            photographed = self._show(self._first_photo)
+            await asyncio.sleep(max(0.0, self._outdated_at - time.monotonic()))
             require(self._lamp.shown() not in (None, photographed), "The lamp shows another code by now.")
-            refused = await self._home.provision(photo, *self._home.wifi("unused"), expect=WRONG_CODE_EXIT)
+            refused = await self._home.provision(
+                self._first_photo, *self._home.wifi("unused"), expect=WRONG_CODE_EXIT
+            )
             require(refused.last["error"] == "wrong_code", "The refusal says that the code does not hold.")
             step.facts["error"] = refused.last["error"]
 
@@ -211,9 +217,6 @@ class Onboarding:
         text = scan.read_picture(picture)
         self._story.show_code(text)
         return text
-
-    async def _told(self, device: RunningDevice, event: str) -> None:
-        await until(lambda: device.told(event) > 0, f"{device.model} tells of {event}.")
 
 
 def _is_isolated(device: RunningDevice) -> bool:

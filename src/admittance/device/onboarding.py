@@ -111,7 +111,7 @@ class Onboarding:
             codes=self._codes,
             capabilities=Capabilities(presence=birth.presence),
             application={name: self._logged(name, endpoint) for name, endpoint in transaction.endpoints().items()},
-            stock_endpoints=stock.StockEndpoints(transaction.permits),
+            stock_endpoints=stock.StockEndpoints(self._permitted),
             boot_key=random(BOOT_KEY_BYTES),
         )
         self._server = AccessPointServer(self._receive)
@@ -119,6 +119,7 @@ class Onboarding:
         self._finished = False
         self._shown: str | None = None
         self._scan: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
 
     @property
     def is_open(self) -> bool:
@@ -126,31 +127,33 @@ class Onboarding:
 
     async def open(self, cause: str) -> None:
         """Open the access point, or keep it open for longer, after a physical act."""
-        now = self._monotonic()
-        if self._birth.presence_key is not None:
-            window = ButtonWindow(self._birth.presence_key, now, self._random, window_s=self._times.open_s)
-            self._codes.open_window(window)
-        if not self.is_open:
-            await self._radio.open_access_point(
-                self._birth.access_point_ssid, self._birth.access_point_passphrase, self._server.serve
-            )
-            self._log("access_point_opened", ssid=self._birth.access_point_ssid, cause=cause)
-        self._closes_at = now + self._times.open_s
-        self._finished = False
-        self._refresh_display(now)
+        async with self._changing:
+            now = self._monotonic()
+            if self._birth.presence_key is not None:
+                window = ButtonWindow(self._birth.presence_key, now, self._random, window_s=self._times.open_s)
+                self._codes.open_window(window)
+            if not self.is_open:
+                await self._radio.open_access_point(
+                    self._birth.access_point_ssid, self._birth.access_point_passphrase, self._server.serve
+                )
+                self._log("access_point_opened", ssid=self._birth.access_point_ssid, cause=cause)
+            self._closes_at = now + self._times.open_s
+            self._finished = False
+            self._refresh_display(now)
 
     async def close(self) -> None:
         """Close the access point, forget possession codes and sessions, clear the display."""
-        if not self.is_open:
-            return
-        self._closes_at = None
-        self._hide_code()
-        self._codes.close()
-        self._machine.end_sessions()
-        if self._scan is not None:
-            self._scan.cancel()
-        await self._radio.close_access_point()
-        self._log("access_point_closed")
+        async with self._changing:
+            if not self.is_open:
+                return
+            self._closes_at = None
+            self._hide_code()
+            self._codes.close()
+            self._machine.end_sessions()
+            if self._scan is not None:
+                self._scan.cancel()
+            await self._radio.close_access_point()
+            self._log("access_point_closed")
 
     async def run(self) -> None:
         """Rotate codes and close the access point in time, until cancelled."""
@@ -225,6 +228,9 @@ class Onboarding:
             seen = ()
         networks = tuple(ScannedNetwork(n.ssid, n.bssid, n.channel, n.signal_dbm, n.auth) for n in seen)
         self._machine.notify(stock.ScanFinished(networks))
+
+    def _permitted(self, endpoint: str, now: float) -> bool:
+        return self._transaction.permits(endpoint, self._machine.session, now)
 
     def _logged(self, name: str, endpoint: SecureEndpoint) -> SecureEndpoint:
         """`endpoint`, with its refusals logged by their code."""

@@ -67,6 +67,13 @@ class AdmittanceProtocol(HttpToolsProtocol):
         if unread:
             self.transport.close()
 
+    def shutdown(self) -> None:
+        """The server stops. An idle connection is cut: its client may never answer TLS's goodbye."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
     def _await_head(self) -> None:
         self._stop_head_timer()
         self._in_head = True

@@ -20,7 +20,7 @@ from admittance.server import protocol
 from admittance.server.keys import certificates
 from admittance.server.keys.file import create_secret
 from admittance.server.keystore import Authority
-from admittance.server.listeners import Listener, Listeners
+from admittance.server.listeners import STOP_TIMEOUT_S, Listener, Listeners
 from admittance.server.tls import (
     GivenCertificate,
     OwnCertificate,
@@ -226,6 +226,24 @@ async def test_request_under_way_is_answered_while_the_server_stops(
     await stopping
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b"4")
+
+
+async def test_a_client_that_never_says_goodbye_does_not_hold_up_the_end(
+    port: int, secured: OwnCertificate, anchor: Authority
+) -> None:
+    def connect() -> ssl.SSLSocket:
+        return trusting(anchor).wrap_socket(
+            socket.create_connection(("127.0.0.1", port)), server_hostname="localhost"
+        )
+
+    listeners = Listeners([people(port, secured)])
+    await listeners.start()
+    with await asyncio.to_thread(connect) as unused, await asyncio.to_thread(connect) as idle:
+        await asyncio.to_thread(idle.sendall, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert await asyncio.to_thread(idle.recv, 1)
+        async with asyncio.timeout(STOP_TIMEOUT_S * 0.8):
+            await listeners.stop()
+        assert unused.fileno() > 0
 
 
 def test_address_in_use_is_named(port: int) -> None:

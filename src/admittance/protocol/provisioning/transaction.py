@@ -166,6 +166,7 @@ class _Open:
     accepted: bytes | None = None
     accepted_sequence: int = 0
     permits: frozenset[str] = frozenset()
+    configured_by: bytes = b""
     attempt: int = 0
     attempt_digest: bytes = b""
     state: wire.State = "idle"
@@ -225,13 +226,16 @@ class Transaction:
             case AttemptFailed(cause=cause):
                 self._open.state, self._open.cause = "failed", cause
 
-    def permits(self, endpoint: str, now: float) -> bool:
-        """Whether stock `endpoint` may change anything: on an unowned device always, on an owned one when the
-        configuration of the open transaction says so."""
+    def permits(self, endpoint: str, session: Session | None, now: float) -> bool:
+        """Whether stock `endpoint` may change anything in `session`: on an unowned device always, on an owned one
+        when the configuration of the open transaction says so, for the session that brought it and for those that
+        resume the transaction. Whoever proves another code is a stranger to the transaction."""
         if not self._standing.owned:
             return True
         current = self._live(now)
-        return current is not None and endpoint in current.permits
+        if current is None or session is None or endpoint not in current.permits:
+            return False
+        return session.method == "resume" or session.binding == current.configured_by
 
     @property
     def complete(self) -> bool:
@@ -324,6 +328,7 @@ class Transaction:
         if current.accepted != digest:
             self._accept(current, wanted, now)
             current.accepted = digest
+            current.configured_by = session.binding
         return wire.ConfigurationAnswer(current.accepted_sequence, current.state)
 
     def _accept(self, current: _Open, wanted: wire.ConfigurationRequest, now: float) -> None:

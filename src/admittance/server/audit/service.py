@@ -1,7 +1,8 @@
 """Verify, export and checkpoint the audit log."""
 
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,16 +66,17 @@ class AuditService:
         checkpoints = self._journal.read()
         expected = {checkpoint.number: checkpoint.mac for checkpoint in checkpoints}
         previous, number = GENESIS, 0
-        async for row in self._rows():
-            number += 1
-            if row.number != number:
-                raise AuditBroken(number, f"Audit row {number} is missing.")
-            mac = row_mac(self._key, previous, _entry(row), row.details)
-            if not hmac.compare_digest(mac, row.mac):
-                raise _differs(number)
-            if number in expected and not hmac.compare_digest(mac, expected[number]):
-                raise _differs(number)
-            previous = mac
+        async with aclosing(self._rows()) as rows:
+            async for row in rows:
+                number += 1
+                if row.number != number:
+                    raise AuditBroken(number, f"Audit row {number} is missing.")
+                mac = row_mac(self._key, previous, _entry(row), row.details)
+                if not hmac.compare_digest(mac, row.mac):
+                    raise _differs(number)
+                if number in expected and not hmac.compare_digest(mac, expected[number]):
+                    raise _differs(number)
+                previous = mac
         highest = max(expected, default=0)
         if highest > number:
             raise _cut_off(number + 1, highest)
@@ -82,11 +84,12 @@ class AuditService:
 
     async def export(self) -> AsyncIterator[bytes]:
         """Each row as one JSON object: number, at, event, actor, subject, details, mac (hexadecimal)."""
-        async for row in self._rows():
-            content = msgspec.structs.asdict(_entry(row)) | {"mac": row.mac.hex()}
-            yield msgspec.json.encode(content)
+        async with aclosing(self._rows()) as rows:
+            async for row in rows:
+                content = msgspec.structs.asdict(_entry(row)) | {"mac": row.mac.hex()}
+                yield msgspec.json.encode(content)
 
-    async def _rows(self) -> AsyncIterator[Row[Any]]:
+    async def _rows(self) -> AsyncGenerator[Row[Any]]:
         last = -1
         async with self._database.read() as connection:
             while True:

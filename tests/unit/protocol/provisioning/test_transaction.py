@@ -393,13 +393,17 @@ def test_a_configuration_for_another_origin_is_refused() -> None:
 
 
 def test_stock_endpoints_of_an_owned_device_need_a_permit_of_the_open_transaction() -> None:
-    assert Bench().machine.permits("prov-config", 0.0)
+    assert Bench().machine.permits("prov-config", None, 0.0)
     bench = Bench(OWNED)
-    assert not bench.machine.permits("prov-config", bench.now)
+    assert not bench.machine.permits("prov-config", bench.session, bench.now)
     bench.configured(purpose="reprovision", permits=["prov-config"])
-    assert bench.machine.permits("prov-config", bench.now)
-    assert not bench.machine.permits("prov-ctrl", bench.now)
-    assert not bench.machine.permits("prov-config", bench.now + TRANSACTION_S)
+    assert bench.machine.permits("prov-config", bench.session, bench.now)
+    assert not bench.machine.permits("prov-ctrl", bench.session, bench.now)
+    resumed = FakeSession(binding=b"r" * 32, method="resume")
+    assert bench.machine.permits("prov-config", resumed, bench.now)
+    assert not bench.machine.permits("prov-config", FakeSession(binding=b"s" * 32), bench.now)
+    assert not bench.machine.permits("prov-config", None, bench.now)
+    assert not bench.machine.permits("prov-config", bench.session, bench.now + TRANSACTION_S)
 
 
 @given(st.sampled_from([wire.HELLO, wire.EVIDENCE, wire.CONFIG, wire.NETWORK, wire.STATUS]), st.binary())

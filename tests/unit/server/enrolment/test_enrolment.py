@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from admittance.errors import AlreadyUsed, AuthenticationFailed, Expired, KeyRefused, Refused, TicketUsed
+from admittance.protocol.enrolment import build_request, build_reset_report
 from admittance.server.database import Database
 from admittance.server.enrolment.model import Issued
 from tests.device_world import START, FakeDevice, World
@@ -167,14 +168,29 @@ async def test_unknown_devices_and_wrong_signatures_are_refused_alike(world: Wor
     )
     with pytest.raises(AuthenticationFailed) as unknown:
         await world.enrol(forged, ticket)
-    from admittance.protocol.enrolment import build_request
-
     request = build_request(
         thief.identity, new_key(), nonce=nonce, device_id=device.device_id, epoch=device.epoch, ticket=ticket
     )
     with pytest.raises(AuthenticationFailed) as wrong:
         await world.services.enrolments.enrol(request, "")
     assert (unknown.value.code, str(unknown.value)) == (wrong.value.code, str(wrong.value))
+
+
+async def test_a_wrong_signature_looks_like_a_wrong_ticket(world: World) -> None:
+    device, _ = await activated(world)
+    with pytest.raises(AuthenticationFailed) as wrong_ticket:
+        await world.enrol(device, b"u" * 32)
+    attacker = world.device().identity
+    nonce, _ = world.services.enrolments.nonce(device.device_id)
+    named = {"nonce": nonce, "device_id": device.device_id, "epoch": 1}
+    request = build_request(attacker, new_key(), ticket=b"u" * 32, **named)
+    with pytest.raises(AuthenticationFailed) as wrong_signature:
+        await world.services.enrolments.enrol(request, "192.0.2.7")
+    report = build_reset_report(attacker, resets=1, **named)
+    with pytest.raises(AuthenticationFailed) as wrong_report:
+        await world.services.enrolments.report_reset(report)
+    told = {(error.value.code, str(error.value)) for error in (wrong_ticket, wrong_signature, wrong_report)}
+    assert len(told) == 1
 
 
 async def test_the_identity_key_is_no_operational_key(world: World) -> None:

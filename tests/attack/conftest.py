@@ -1,0 +1,72 @@
+"""One world for all attacks; it lives in the event loop of the session, and so do the tests."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.attack.site import LAMP, LOCK, Site, site_on
+from tests.attack.world import World
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def opened_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with World.open(tmp_path_factory.mktemp("world")) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(opened_world: World) -> AsyncIterator[World]:
+    """Server and premises; after a test the devices that it started are switched off."""
+    yield opened_world
+    await opened_world.power_cut()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def owner(opened_world: World) -> Path:
+    """The profile of an owner's account."""
+    return await opened_world.account("owner")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stranger(opened_world: World) -> Path:
+    """The profile of another account on the same server."""
+    return await opened_world.account("stranger")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=["sqlite", "postgresql"])
+async def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """A server whose devices are in the attacker's hands; the attack is carried out on both databases."""
+    async with site_on(request, tmp_path_factory.mktemp("site")) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def grounds(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """A site with premises of its own, for attacks that take its server down; the test starts it again."""
+    async with Site.open(tmp_path_factory.mktemp("grounds"), lamps=2, locks=1) as opened:
+        await opened.stage.open_premises()
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def lamp_world(grounds: Site) -> AsyncIterator[World]:
+    """The lamps of these grounds as real programs."""
+    async with _world_of(grounds, LAMP) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def lock_world(grounds: Site) -> AsyncIterator[World]:
+    """The locks of these grounds as real programs."""
+    async with _world_of(grounds, LOCK) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def _world_of(grounds: Site, model: str) -> AsyncIterator[World]:
+    world = World(grounds.stage, grounds.folders(model))
+    yield world
+    await world.power_cut()
