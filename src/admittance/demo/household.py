@@ -86,22 +86,32 @@ class Watched:
 
 @dataclass
 class Household:
-    """One owner's account, phone and devices on a stage."""
+    """One owner's account, phone and devices on a stage.
+
+    What `prefix` says begins the names of the owner's files, where a stage has several households.
+    """
 
     stage: Stage
+    owner: str = OWNER
+    prefix: str = ""
     devices: dict[str, RunningDevice] = field(default_factory=dict)
 
     @property
     def profile(self) -> Path:
-        return self.stage.folder / "phone"
+        return self.stage.folder / f"{self.prefix}phone"
 
-    async def make(self, model: str, *kind: str) -> RunningDevice:
-        """Make one device with its label; the maker must have been initialised."""
+    @property
+    def password_file(self) -> Path:
+        return self.stage.folder / f"{self.prefix}password"
+
+    async def make(self, model: str, *kind: str, labelled: bool = True) -> RunningDevice:
+        """Make one device, with its label unless that is not wanted; the maker must have been initialised."""
         stage, batch = self.stage, self.stage.folder / model
         made = await stage.admit(
             "maker", "maker", "make", stage.factory, "--model", model, "--count", "1", *kind, "--out", batch
         )
-        await stage.admit("maker", "maker", "label", batch)
+        if labelled:
+            await stage.admit("maker", "maker", "label", batch)
         device = RunningDevice(model, batch, made.last["device_ids"][0])
         self.devices[model] = device
         return device
@@ -109,16 +119,16 @@ class Household:
     async def open_account(self) -> None:
         """Invite the owner, accept the invitation, and log the phone in."""
         stage = self.stage
-        invited = await stage.admit("account", "account", "invite", OWNER, "--config", stage.config)
-        password = stage.secret_file("password", secrets.token_urlsafe(18))
-        link = stage.secret_file("link", invited.last["link"])
+        invited = await stage.admit("account", "account", "invite", self.owner, "--config", stage.config)
+        password = stage.secret_file(self.password_file.name, secrets.token_urlsafe(18))
+        link = stage.secret_file(f"{self.prefix}link", invited.last["link"])
         trust = ("--ca-file", stage.people_ca)
         await stage.admit(
-            *("account", "account", "accept", "--link-file", link, "--email", OWNER, "--name", "Owner"),
+            *("account", "account", "accept", "--link-file", link, "--email", self.owner, "--name", "Owner"),
             *("--password-file", password, *trust),
         )
         await stage.admit(
-            *("account", "account", "login", OWNER, "--server", stage.origin, *trust),
+            *("account", "account", "login", self.owner, "--server", stage.origin, *trust),
             *("--password-file", password, "--profile", self.profile),
         )
 
@@ -178,7 +188,7 @@ class Household:
     ) -> Outcome:
         """Run the phone: `admit provision`, without any network but the premises."""
         return await self.stage.admit_isolated(
-            "phone",
+            self.profile.name,
             "provision",
             *arguments,
             *("--premises", self.stage.premises_socket, "--profile", self.profile),
@@ -188,7 +198,7 @@ class Household:
 
     def phone_holds(self, secret: str) -> bool:
         """Return whether any file of the phone, or what it printed, holds `secret`."""
-        files = [*self.profile.iterdir(), self.stage.folder / "logs" / "phone.log"]
+        files = [*self.profile.iterdir(), self.stage.folder / "logs" / f"{self.profile.name}.log"]
         return any(secret.encode() in file.read_bytes() for file in files)
 
     def api(self) -> ApiClient:
@@ -225,7 +235,7 @@ class Household:
 
     def mailed(self) -> set[str]:
         """Return the ids of the devices that the owner has a mail about."""
-        texts = [mail.as_string() for mail in self.stage.mails() if OWNER in str(mail["To"])]
+        texts = [mail.as_string() for mail in self.stage.mails() if self.owner in str(mail["To"])]
         return {
             device.device_id for device in self.devices.values() if any(device.device_id in text for text in texts)
         }

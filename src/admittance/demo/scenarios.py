@@ -2,33 +2,59 @@
 
 import asyncio
 import contextlib
+import shutil
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TextIO
+from typing import Final, Protocol, TextIO
 
 from admittance.demo.onboarding import Onboarding
 from admittance.demo.processes import ProgramFailed, Programs, tail
 from admittance.demo.stage import Stage
 from admittance.demo.steps import Story
-from admittance.errors import AdmittanceError
+from admittance.errors import AdmittanceError, ConfigurationError
+
+OR_MAKE: Final = ", or run: make demo-enrolment"
 
 
-async def play_onboarding(folder: Path, out: TextIO, errors: TextIO, as_json: bool) -> bool:
-    """Play the onboarding of two devices in `folder`. Returns whether every step held.
+class Scenario(Protocol):
+    """What is played: raises at the first step that does not hold. `devices` were set up so far."""
+
+    @property
+    def devices(self) -> int: ...
+
+    async def run(self) -> None: ...
+
+
+def find(name: str) -> Callable[[Stage, Story], Scenario]:
+    """Return the scenario of that name. Raises `ConfigurationError` if this machine lacks what it needs."""
+    if name == "onboarding":
+        return Onboarding
+    if shutil.which("swtpm") is None:
+        raise ConfigurationError(f"The software TPM is missing. Install the Debian package swtpm{OR_MAKE}")
+    try:
+        from admittance.demo.enrolment import Enrolment
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{str(error).removesuffix('.')}{OR_MAKE}") from error
+    return Enrolment
+
+
+async def play(name: str, folder: Path, out: TextIO, errors: TextIO, as_json: bool) -> bool:
+    """Play the scenario `name` in `folder`. Returns whether every step held. Raises what `find` raises.
 
     Steps are told to `out`. What failed is explained to `errors`, with the last lines of the program that failed.
     """
+    make = find(name)
     story = Story(out, as_json)
     async with Programs(folder / "logs") as programs:
-        scenario = Onboarding(Stage(folder, programs), story)
+        scenario = make(Stage(folder, programs), story)
         try:
             await _until_told(scenario.run)
         except ProgramFailed as error:
             errors.write(f"{error}\n{error.log}\n")
         except AdmittanceError as error:
             errors.write(f"{error}\n{_logs(folder / 'logs')}\n")
-    story.summary({"scenario": "onboarding", "devices": scenario.devices})
+    story.summary({"scenario": name, "devices": scenario.devices})
     return story.ok
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 
 from admittance.demo.processes import ADMIT, Outcome, Program, Programs
 from admittance.premises.isolation import prefix
@@ -30,11 +31,12 @@ class Ports:
     first_contact: int
     device: int
     smtp: int
+    sms: int
 
     @staticmethod
     def free() -> "Ports":
-        """Find four ports that nobody uses now."""
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+        """Find five ports that nobody uses now."""
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
         numbers = [bound.getsockname()[1] for bound in sockets]
         for bound in sockets:
             bound.close()
@@ -144,8 +146,25 @@ hosts = [{hosts}]
             *("--class", "aiosmtpd.handlers.Mailbox", self.folder / "mail"),
         ]
         program = await self.programs.start("mail", command)
-        await program.ready(self._takes_mail)
+        await program.ready(lambda: _listens(self.ports.smtp))
         return program
+
+    async def receive_sms(self) -> str:
+        """Start an SMS gateway, and return the server's configuration of it."""
+        token = self.secret_file("sms-token", secrets.token_urlsafe(18))
+        command: list[str | Path] = [
+            *(sys.executable, "-m", "admittance.demo.sms_gateway"),
+            *("--listen", f"127.0.0.1:{self.ports.sms}", "--token-file", token, "--out", self._sms_file),
+        ]
+        program = await self.programs.start("sms", command)
+        await program.ready(lambda: _listens(self.ports.sms))
+        return f"""\
+[sms]
+provider = "http"
+url = "http://127.0.0.1:{self.ports.sms}/"
+token_file = "{token}"
+
+"""
 
     async def open_premises(self) -> Program:
         """Start the simulated premises and wait until stations can attach."""
@@ -182,6 +201,15 @@ hosts = [{hosts}]
         found = folder.iterdir() if folder.exists() else ()
         return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in found]
 
+    def sms(self) -> list[str]:
+        """Return the texts that the SMS gateway took, in the order of their arrival."""
+        lines = self._sms_file.read_bytes().splitlines() if self._sms_file.exists() else []
+        return [str(msgspec.json.decode(line)["text"]) for line in lines]
+
+    @property
+    def _sms_file(self) -> Path:
+        return self.folder / "sms.jsonl"
+
     def _client(self) -> httpx.AsyncClient:
         context = ssl.create_default_context(cafile=self.people_ca)
         return httpx.AsyncClient(base_url=self.origin, verify=context, trust_env=False)
@@ -195,16 +223,17 @@ hosts = [{hosts}]
         except httpx.TransportError:
             return False
 
-    async def _takes_mail(self) -> bool:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.ports.smtp)
-        except OSError:
-            return False
-        writer.close()
-        return True
-
     async def _open_to_stations(self) -> bool:
         return self.premises_socket.exists()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def device_model(name: str, presence: str, assurance: str, makers: Sequence[str]) -> str:
