@@ -21,6 +21,7 @@ from admittance.server.config import load_config
 from admittance.server.guard import Guard
 from admittance.wire import base64url, message
 from admittance.wire.enrolment import NonceRequest
+from admittance.wire.tpm_enrolment import SessionProof
 from tests.attack.site import CBOR, ON_SQLITE, Enrolment, Login, Row, Site, code_of, invented, new_key
 from tests.device_world import FakeDevice
 
@@ -34,6 +35,8 @@ OWNER = "the device's owner, or an operator"
 OPERATOR = "an operator"
 IDENTITY = "the device's identity key"
 CERTIFICATE = "the device's certificate"
+TPM = "the device's TPM"
+TPM_SESSION = "a session that the device's TPM opened"
 
 AUTHORITY = {
     ("people", "GET", "/healthz"): ANYBODY,
@@ -54,6 +57,14 @@ AUTHORITY = {
     ("people", "GET", "/api/devices/{device_id}"): OWNER,
     ("people", "POST", "/api/devices/{device_id}/revoke"): OWNER,
     ("people", "POST", "/api/devices/{device_id}/release"): OWNER,
+    ("people", "POST", "/api/devices/{device_id}/lost"): OWNER,
+    ("people", "POST", "/api/devices/{device_id}/stolen"): OWNER,
+    ("people", "POST", "/api/devices/{device_id}/found"): OWNER,
+    ("people", "POST", "/api/devices/{device_id}/keep"): OWNER,
+    ("people", "POST", "/api/devices/{device_id}/decommission"): OWNER,
+    ("people", "POST", "/api/devices/{device_id}/assign"): OPERATOR,
+    ("people", "POST", "/api/devices/{device_id}/release-notice"): OPERATOR,
+    ("people", "GET", "/api/devices/{device_id}/history"): OWNER,
     ("people", "GET", "/d/{device_id}"): ANYBODY,
     ("people", "POST", "/d/{device_id}"): ACCOUNT,
     ("people", "GET", "/crl"): ANYBODY,
@@ -62,6 +73,11 @@ AUTHORITY = {
     ("first_contact", "POST", "/enrolment/resets"): IDENTITY,
     ("first_contact", "GET", "/enrolment/reachable"): ANYBODY,
     ("first_contact", "GET", "/crl"): ANYBODY,
+    ("first_contact", "POST", "/enrolment/tpm/credential"): ANYBODY,
+    ("first_contact", "GET", "/tpm-session/nonce"): ANYBODY,
+    ("first_contact", "POST", "/tpm-session/challenge"): ANYBODY,
+    ("first_contact", "POST", "/tpm-session"): TPM,
+    ("first_contact", "GET", "/device/status"): TPM_SESSION,
     ("device", "GET", "/device/status"): CERTIFICATE,
 }
 PAGES = {("people", "GET", path): ANYBODY for path in ("/invite", "/manual", "/static/invite.js", "/static/page.css")}
@@ -97,8 +113,10 @@ class Scene:
         match route:
             case "/api/invites":
                 return {"email": "accomplice@example.org", "operator": True, "quota": 10**6}
-            case "/api/devices/{device_id}/revoke":
+            case "/api/devices/{device_id}/revoke" | "/api/devices/{device_id}/decommission":
                 return {"reason": "mine now"}
+            case "/api/devices/{device_id}/assign":
+                return {"email": self.stranger.email}
             case "/api/networks/{name}":
                 return {"ssid": "Evil twin", "passphrase": "correct horse"}
             case "/api/challenges":
@@ -309,6 +327,20 @@ async def test_no_other_certificate_reads_a_devices_status(scene: Scene) -> None
     answer = await other.get("/device/status")
     assert scene.other.device_id.encode() in answer.content
     assert scene.device.device_id.encode() not in answer.content
+    await scene.assert_unchanged(before)
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("route", _table(TPM, TPM_SESSION), ids=lambda route: " ".join(route[1:]))
+async def test_no_certificate_stands_in_for_a_tpm(scene: Scene, route: OwnKey) -> None:
+    """See also `tests/attack/tpm`, where the attackers have TPMs."""
+    site, (_, method, template), before = scene.site, route, await scene.kept()
+    proof = message.encode(SessionProof(scene.device.device_id, bytes(16), bytes(64))) if method == "POST" else b""
+    port = site.stage.ports.first_contact
+    with_certificate = site.as_device(scene.certificate.key, scene.certificate.chain, port)
+    for client in (site.device_side, with_certificate):
+        answer = await client.request(method, template, content=proof, headers=CBOR)
+        assert (answer.status_code, code_of(answer)) == (401, "authentication_failed")
     await scene.assert_unchanged(before)
 
 
