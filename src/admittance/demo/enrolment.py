@@ -20,11 +20,12 @@ from admittance.demo.stage import HOME, Stage, device_model
 from admittance.demo.steps import NotShown, Story, require
 from admittance.device.state import Record, StateFile
 from admittance.errors import Misuse
+from admittance.maker.making import MANIFEST
 from admittance.tpm.keys import TpmKeys
 from admittance.tpm.software import software_tpm
 
 PANEL, SAFE, SPARE = "panel-1", "safe-1", "spare-1"
-CERTIFIED = ("--presence", "display", "--seal", "hybrid", "--certified", "--tpm")
+MADE = ("--presence", "display", "--seal", "hybrid", "--tpm")
 BUYER = "buyer@example.org"
 PHONE_NUMBER = "+491701234567"
 TPM_FOLDER = "tpm"
@@ -97,27 +98,29 @@ class Enrolment:
             await self._stage.init_maker()
             spare = Household(self._stage)
             await asyncio.gather(
-                self._home.make(PANEL, *CERTIFIED, "--ek", "p384", labelled=False),
-                self._home.make(SAFE, *CERTIFIED, "--ek", "rsa", labelled=False),
-                spare.make(SPARE, *CERTIFIED, "--ek", "rsa", labelled=False),
+                self._home.make(PANEL, *MADE, "--listed", "--ek", "p384", labelled=False),
+                self._home.make(SAFE, *MADE, "--certified", "--ek", "rsa", labelled=False),
+                spare.make(SPARE, *MADE, "--certified", "--ek", "rsa", labelled=False),
             )
             self._spare = spare.devices[SPARE].birth / TPM_FOLDER
             step.facts |= {model: device.device_id for model, device in self._home.devices.items()}
 
     async def _allow_models(self) -> None:
-        with self._story.step("models", "The operator trusts the TPMs' maker; the safe needs a code"):
+        with self._story.step("models", "The operator trusts the TPMs' maker, and lists the panel"):
             factory = self._stage.factory
             self._stage.write_config(
                 self._sms_settings
                 + f'[makers.acme]\nca_file = "{factory / "maker-ca.pem"}"\n\n'
                 + f'[tpm]\nek_roots = ["{factory / "ek-ca.pem"}"]\n\n'
-                + device_model(PANEL, "display", "tpm", ["acme"])
+                + device_model(PANEL, "display", "tpm", [])
                 + "keyboard = true\n\n"
                 + device_model(SAFE, "display", "tpm", ["acme"])
                 + 'second_factor = ["code"]\n'
             )
             if self._server is not None:
                 await self._server.end()
+            manifest = self._panel.batch / MANIFEST
+            await self._stage.admit("import", "devices", "import", manifest, "--config", self._stage.config)
             self._server = await self._stage.serve()
 
     async def _open_accounts(self) -> None:
