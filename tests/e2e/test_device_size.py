@@ -14,6 +14,7 @@ from tests.agent_world import HOME, World, agent_world
 
 MOST_KB = 48 * 1024
 FORBIDDEN = (
+    "google.protobuf",
     "httpx",
     "joserfc",
     "rich",
@@ -68,11 +69,13 @@ def device_site(tmp_path: Path) -> Path:
 
 
 async def test_the_agent_runs_on_the_device_extra_alone_below_48_mb(tmp_path: Path, device_site: Path) -> None:
+    """Its first run, which finds no bytecode of any module."""
     modules = tmp_path / "modules"
     (device_site / "list_modules.py").write_text(LIST_MODULES.format(path=str(modules)))
     (device_site / "list_modules.pth").write_text("import list_modules\n")
     python = device_site.parents[2] / "bin" / "python"
-    async with agent_world(tmp_path, command=(str(python), "-m", "admittance"), environment={}) as world:
+    environment = {"PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode")}
+    async with agent_world(tmp_path, command=(str(python), "-m", "admittance"), environment=environment) as world:
         highest_kb = await _whole_life(world)
     loaded = modules.read_text().splitlines()
     assert "admittance.device.agent" in loaded

@@ -17,7 +17,7 @@ from admittance.errors import (
     Unreachable,
 )
 from admittance.premises import protocol
-from admittance.premises.world import Sighting
+from admittance.premises.sighting import Sighting
 from admittance.wire.message import Message
 
 MAX_SSID_BYTES = 32

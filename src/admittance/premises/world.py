@@ -7,27 +7,17 @@ end with it; the caller cuts them before it does anything else.
 import hashlib
 import hmac
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from admittance.errors import Conflict, JoinFailed, Misuse, NotFound, Unreachable
 from admittance.premises.config import Network, Premises, check_passphrase, endpoint
+from admittance.premises.sighting import Sighting
 
 ACCESS_POINT_HOST = "192.168.4.1"
 ACCESS_POINT_PORT = 80
 ACCESS_POINT_CHANNEL = 1
 ACCESS_POINT_DBM = -40
 OUT_OF_RANGE_DBM = -90
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """A network as a scan shows it. The `bssid` (6 bytes) stays the same for the life of the network."""
-
-    ssid: str
-    bssid: bytes
-    channel: int
-    signal_dbm: int
-    auth: Literal["open", "wpa2"]
 
 
 @dataclass(frozen=True, slots=True)

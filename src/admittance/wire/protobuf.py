@@ -21,7 +21,7 @@ _MAX_KEY: Final = 2**32 - 1
 
 
 def number(field: int, value: int, *, chosen: bool = False) -> bytes:
-    """A field of type bool, uint32, int32 or of an enumeration. One of a oneof that is `chosen` is there as zero, too."""
+    """A field of type bool, uint32, int32 or of an enumeration; one `chosen` of a oneof is there even if zero."""
     return _varint(field << 3 | _VARINT) + _varint(value % 2**64) if value or chosen else b""
 
 
