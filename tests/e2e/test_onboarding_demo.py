@@ -6,6 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
+from tests.e2e.demo_traces import processes_naming
+
 ADMIT = (sys.executable, "-m", "admittance")
 STEPS = {
     "server",
@@ -36,7 +38,7 @@ async def test_the_demonstration_shows_every_step_and_holds(tmp_path: Path) -> N
     assert demo.returncode == 0
     assert {step["step"] for step in told[:-1]} == STEPS
     assert (told[-1]["step"], told[-1]["devices"]) == ("summary", 2)
-    assert _processes_naming(tmp_path) == []
+    assert processes_naming(tmp_path) == []
     assert _secrets_in_logs(tmp_path / "demo") == []
 
 
@@ -47,25 +49,12 @@ async def test_an_interrupted_demonstration_leaves_no_process(tmp_path: Path) ->
     )
     assert demo.stdout is not None
     assert json.loads(await demo.stdout.readline())["step"] == "server"
-    assert _processes_naming(folder) != []
+    assert processes_naming(folder) != []
     demo.send_signal(signal.SIGINT)
     output, _ = await demo.communicate()
     assert demo.returncode == 1
     assert json.loads(output.splitlines()[-1])["ok"] is False
-    assert _processes_naming(folder) == []
-
-
-def _processes_naming(folder: Path) -> list[bytes]:
-    """The command lines of running processes that name `folder`."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if str(folder).encode() in command:
-            found.append(command)
-    return found
+    assert processes_naming(folder) == []
 
 
 def _secrets_in_logs(folder: Path) -> list[str]:
