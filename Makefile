@@ -10,7 +10,7 @@ export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),tr
 SYNC := $(UV) sync --locked --inexact --all-extras
 
 # What builds tpm2-pytss, and the software TPM with the tools that tests compare it with.
-TPM_PACKAGES := build-essential gnutls-bin libtss2-dev pkg-config python3-dev swtpm swtpm-tools tpm2-tools
+TPM_PACKAGES := build-essential curl gnutls-bin libtss2-dev openssl pkg-config python3-dev swtpm swtpm-tools tpm2-tools
 
 BENCHES ?= onboarding provisioning
 
