@@ -43,8 +43,8 @@ fmt: .venv/.development ## format and mend what can be mended
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-proto: .venv/.development ## generate the protobuf modules that tests compare with
-	.venv/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tests/protocomm/*.proto
+proto: .venv/.development ## generate the protobuf modules from their .proto files
+	cd src && ../.venv/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. admittance/wire/protocomm/*.proto
 
 clean: ## remove what the other targets made
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

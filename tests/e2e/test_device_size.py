@@ -14,7 +14,6 @@ from tests.agent_world import HOME, World, agent_world
 
 MOST_KB = 48 * 1024
 FORBIDDEN = (
-    "google.protobuf",
     "httpx",
     "joserfc",
     "rich",

@@ -1,1 +1,1 @@
-"""The messages of Unified Provisioning, in protobuf. Tests compare them with what generated modules write."""
+"""The protobuf messages of Unified Provisioning; `messages` is the strict door to the generated modules."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 from admittance.errors import Malformed
-from admittance.wire.protobuf import Fields, data, message, number
+from admittance.wire.protocomm import wifi_config_pb2, wifi_constants_pb2
 from admittance.wire.protocomm.parsing import Status, parse, read_status, text
 
 StationState = Literal["connected", "connecting", "disconnected", "failed"]
@@ -16,15 +16,6 @@ MAX_ADDRESS_CHARACTERS: Final = 15
 
 _STATES: Final[tuple[StationState, ...]] = get_args(StationState)
 _REASONS: Final[tuple[FailReason, ...]] = get_args(FailReason)
-_MSG: Final = 1
-_COMMAND_STATUS, _RESPONSE_STATUS = 0, 1
-_COMMAND_SET, _RESPONSE_SET = 2, 3
-_COMMAND_APPLY, _RESPONSE_APPLY = 4, 5
-_PAYLOAD: Final = 10
-"""A payload's field is this number and that of its message."""
-_PAYLOADS: Final = range(10, 16)
-_CONNECTED: Final = 11
-_FAIL_REASON: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,84 +51,93 @@ class NetworkStatus:
 
 
 def encode_command(command: ConfigCommand) -> bytes:
+    payload = wifi_config_pb2.ConfigPayload()
     match command:
         case SetNetwork():
-            return _encode(_COMMAND_SET, data(1, command.ssid.encode()) + data(2, command.passphrase.encode()))
+            payload.msg = wifi_config_pb2.CONFIG_COMMAND_SET
+            payload.command_set.ssid = command.ssid.encode()
+            payload.command_set.passphrase = command.passphrase.encode()
         case ApplyNetwork():
-            return _encode(_COMMAND_APPLY)
+            payload.msg = wifi_config_pb2.CONFIG_COMMAND_APPLY
+            payload.command_apply.SetInParent()
         case AskNetworkStatus():
-            return _encode(_COMMAND_STATUS)
+            payload.msg = wifi_config_pb2.CONFIG_COMMAND_STATUS
+            payload.command_status.SetInParent()
+    return payload.SerializeToString()
 
 
-def decode_command(encoded: bytes) -> ConfigCommand:
+def decode_command(data: bytes) -> ConfigCommand:
     """Raises `Malformed`, also for an SSID or passphrase of a length that Wi-Fi does not have."""
-    fields = parse(encoded)
-    kind, chosen = fields.signed(_MSG), fields.chosen(*_PAYLOADS)
-    if kind == _COMMAND_SET and chosen == _PAYLOAD + kind:
-        return _read_network(fields.message(chosen))
-    if chosen == _PAYLOAD + kind or chosen is None:
-        if kind == _COMMAND_STATUS:
+    payload = parse(data, wifi_config_pb2.ConfigPayload)
+    match payload.msg, payload.WhichOneof("payload"):
+        case wifi_config_pb2.CONFIG_COMMAND_STATUS, "command_status" | None:
             return AskNetworkStatus()
-        if kind == _COMMAND_APPLY:
+        case wifi_config_pb2.CONFIG_COMMAND_APPLY, "command_apply" | None:
             return ApplyNetwork()
+        case wifi_config_pb2.CONFIG_COMMAND_SET, "command_set":
+            command = payload.command_set
+            if not 1 <= len(command.ssid) <= MAX_SSID_BYTES or len(command.passphrase) > MAX_PASSPHRASE_BYTES:
+                raise Malformed("An SSID has 1 to 32 bytes and a passphrase at most 64.")
+            return SetNetwork(text(command.ssid), text(command.passphrase))
     raise Malformed("A configuration message that is no command.")
 
 
 def encode_done(command: SetNetwork | ApplyNetwork, status: Status) -> bytes:
     """The answer to `command`."""
-    return _encode(_response_to(command), number(1, status))
+    payload = wifi_config_pb2.ConfigPayload()
+    if isinstance(command, SetNetwork):
+        payload.msg = wifi_config_pb2.CONFIG_RESPONSE_SET
+        payload.response_set.CopyFrom(wifi_config_pb2.ConfigResponseSet(status=status.name))
+    else:
+        payload.msg = wifi_config_pb2.CONFIG_RESPONSE_APPLY
+        payload.response_apply.CopyFrom(wifi_config_pb2.ConfigResponseApply(status=status.name))
+    return payload.SerializeToString()
 
 
-def decode_done(encoded: bytes, command: SetNetwork | ApplyNetwork) -> Status:
+def decode_done(data: bytes, command: SetNetwork | ApplyNetwork) -> Status:
     """Raises `Malformed` for anything but the answer to `command`."""
-    fields = parse(encoded)
-    kind = _response_to(command)
-    if fields.signed(_MSG) != kind:
-        raise Malformed("A configuration message that does not answer the command.")
-    return read_status(fields.message(_PAYLOAD + kind).signed(1))
+    payload = parse(data, wifi_config_pb2.ConfigPayload)
+    match payload.msg, command:
+        case wifi_config_pb2.CONFIG_RESPONSE_SET, SetNetwork():
+            return read_status(payload.response_set.status)
+        case wifi_config_pb2.CONFIG_RESPONSE_APPLY, ApplyNetwork():
+            return read_status(payload.response_apply.status)
+    raise Malformed("A configuration message that does not answer the command.")
 
 
 def encode_status(answer: NetworkStatus) -> bytes:
-    response = number(1, answer.status) + number(2, _STATES.index(answer.state))
-    if answer.state == "connected":
-        response += message(_CONNECTED, data(1, answer.ip4_address.encode()) + data(3, answer.ssid.encode()))
-    elif answer.fail_reason is not None:
-        response += number(_FAIL_REASON, _REASONS.index(answer.fail_reason), chosen=True)
-    return _encode(_RESPONSE_STATUS, response)
-
-
-def decode_status(encoded: bytes) -> NetworkStatus:
-    """Raises `Malformed`."""
-    fields = parse(encoded)
-    if fields.signed(_MSG) != _RESPONSE_STATUS:
-        raise Malformed("A configuration message that is no status.")
-    response = fields.message(_PAYLOAD + _RESPONSE_STATUS)
-    connected = response.message(_CONNECTED)
-    ssid, address = connected.data(3), connected.data(1)
-    state, reason = response.signed(2), response.signed(_FAIL_REASON)
-    if not 0 <= state < len(_STATES) or not 0 <= reason < len(_REASONS):
-        raise Malformed("A state of the network that nobody defined.")
-    if len(ssid) > MAX_SSID_BYTES or len(address) > MAX_ADDRESS_CHARACTERS:
-        raise Malformed("A network with an SSID or address of a length that it cannot have.")
-    return NetworkStatus(
-        status=read_status(response.signed(1)),
-        state=_STATES[state],
-        fail_reason=_REASONS[reason] if _STATES[state] == "failed" else None,
-        ip4_address=text(address),
-        ssid=text(ssid),
+    response = wifi_config_pb2.ConfigResponseStatus(
+        status=answer.status.name,
+        station_state=wifi_constants_pb2.StationState.Name(_STATES.index(answer.state)),
     )
+    if answer.state == "connected":
+        response.connected.ip4_address = answer.ip4_address
+        response.connected.ssid = answer.ssid.encode()
+    elif answer.fail_reason is not None:
+        reason = wifi_constants_pb2.FailReason.Name(_REASONS.index(answer.fail_reason))
+        response.MergeFrom(wifi_config_pb2.ConfigResponseStatus(fail_reason=reason))
+    return wifi_config_pb2.ConfigPayload(
+        msg=wifi_config_pb2.CONFIG_RESPONSE_STATUS, response_status=response
+    ).SerializeToString()
 
 
-def _read_network(command: Fields) -> SetNetwork:
-    ssid, passphrase = command.data(1), command.data(2)
-    if not 1 <= len(ssid) <= MAX_SSID_BYTES or len(passphrase) > MAX_PASSPHRASE_BYTES:
-        raise Malformed("An SSID has 1 to 32 bytes and a passphrase at most 64.")
-    return SetNetwork(text(ssid), text(passphrase))
-
-
-def _response_to(command: SetNetwork | ApplyNetwork) -> int:
-    return _RESPONSE_SET if isinstance(command, SetNetwork) else _RESPONSE_APPLY
-
-
-def _encode(kind: int, payload: bytes = b"") -> bytes:
-    return number(_MSG, kind) + message(_PAYLOAD + kind, payload)
+def decode_status(data: bytes) -> NetworkStatus:
+    """Raises `Malformed`."""
+    payload = parse(data, wifi_config_pb2.ConfigPayload)
+    if payload.msg != wifi_config_pb2.CONFIG_RESPONSE_STATUS:
+        raise Malformed("A configuration message that is no status.")
+    response = payload.response_status
+    if not 0 <= response.station_state < len(_STATES) or not 0 <= response.fail_reason < len(_REASONS):
+        raise Malformed("A state of the network that nobody defined.")
+    if len(response.connected.ssid) > MAX_SSID_BYTES or (
+        len(response.connected.ip4_address) > MAX_ADDRESS_CHARACTERS
+    ):
+        raise Malformed("A network with an SSID or address of a length that it cannot have.")
+    state = _STATES[response.station_state]
+    return NetworkStatus(
+        status=read_status(response.status),
+        state=state,
+        fail_reason=_REASONS[response.fail_reason] if state == "failed" else None,
+        ip4_address=response.connected.ip4_address,
+        ssid=text(response.connected.ssid),
+    )

@@ -1,11 +1,15 @@
 """What the bodies of all stock endpoints share: their status words, and strict parsing."""
 
 from enum import IntEnum
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
 
 from admittance.errors import Malformed
-from admittance.wire.protobuf import Fields
 
 MAX_BODY_BYTES = 4096
+
+MessageT = TypeVar("MessageT", bound=Message)
 
 
 class Status(IntEnum):
@@ -21,11 +25,14 @@ class Status(IntEnum):
     INVALID_SESSION = 7
 
 
-def parse(data: bytes) -> Fields:
-    """The fields of a body. Raises `Malformed`, also for more than 4096 bytes."""
+def parse(data: bytes, kind: type[MessageT]) -> MessageT:
+    """Fields that we do not know are passed over, as protobuf wants it. Raises `Malformed`."""
     if len(data) > MAX_BODY_BYTES:
         raise Malformed(f"A body of {len(data)} bytes where {MAX_BODY_BYTES} are allowed.")
-    return Fields(data)
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise Malformed(f"This is no {kind.__name__}.") from None
 
 
 def read_status(number: int) -> Status:

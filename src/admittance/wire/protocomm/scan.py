@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from admittance.errors import Malformed
-from admittance.wire.protobuf import Fields, data, message, number
+from admittance.wire.protocomm import wifi_constants_pb2, wifi_scan_pb2
 from admittance.wire.protocomm.parsing import Status, parse, read_status, text
 
 Auth = Literal["open", "wep", "wpa", "wpa2", "wpa_wpa2", "wpa2_enterprise", "wpa3", "wpa2_wpa3", "other"]
@@ -13,16 +13,7 @@ Auth = Literal["open", "wep", "wpa", "wpa2", "wpa_wpa2", "wpa2_enterprise", "wpa
 MAX_SSID_BYTES: Final = 32
 BSSID_BYTES: Final = 6
 
-PERIOD_MS: Final = 120
-
 _AUTHS: Final[tuple[Auth, ...]] = get_args(Auth)[:-1]
-_MSG: Final = 1
-_COMMAND_START, _RESPONSE_START = 0, 1
-_COMMAND_STATUS, _RESPONSE_STATUS = 2, 3
-_COMMAND_RESULT, _RESPONSE_RESULT = 4, 5
-_PAYLOAD: Final = 10
-"""A payload's field is this number and that of its message."""
-_PAYLOADS: Final = range(10, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,92 +57,101 @@ class ScanStatus:
 
 
 def encode_command(command: ScanCommand) -> bytes:
+    payload = wifi_scan_pb2.ScanPayload()
     match command:
         case StartScan():
-            return _encode(_COMMAND_START, number(1, command.blocking) + number(4, PERIOD_MS))
+            payload.msg = wifi_scan_pb2.SCAN_COMMAND_START
+            payload.command_start.blocking = command.blocking
+            payload.command_start.period_ms = 120
         case AskScanStatus():
-            return _encode(_COMMAND_STATUS)
+            payload.msg = wifi_scan_pb2.SCAN_COMMAND_STATUS
+            payload.command_status.SetInParent()
         case AskScanResult():
-            return _encode(_COMMAND_RESULT, number(1, command.start_index) + number(2, command.count))
+            payload.msg = wifi_scan_pb2.SCAN_COMMAND_RESULT
+            payload.command_result.start_index = command.start_index
+            payload.command_result.count = command.count
+    return payload.SerializeToString()
 
 
-def decode_command(encoded: bytes) -> ScanCommand:
+def decode_command(data: bytes) -> ScanCommand:
     """Raises `Malformed`."""
-    fields = parse(encoded)
-    kind, chosen = fields.signed(_MSG), fields.chosen(*_PAYLOADS)
-    payload = fields.message(_PAYLOAD + kind)
-    if chosen == _PAYLOAD + kind or chosen is None:
-        if kind == _COMMAND_START:
-            return StartScan(payload.flag(1))
-        if kind == _COMMAND_STATUS:
+    payload = parse(data, wifi_scan_pb2.ScanPayload)
+    match payload.msg, payload.WhichOneof("payload"):
+        case wifi_scan_pb2.SCAN_COMMAND_START, "command_start" | None:
+            return StartScan(payload.command_start.blocking)
+        case wifi_scan_pb2.SCAN_COMMAND_STATUS, "command_status" | None:
             return AskScanStatus()
-        if kind == _COMMAND_RESULT:
-            return AskScanResult(payload.unsigned(1), payload.unsigned(2))
+        case wifi_scan_pb2.SCAN_COMMAND_RESULT, "command_result" | None:
+            return AskScanResult(payload.command_result.start_index, payload.command_result.count)
     raise Malformed("A scan message that is no command.")
 
 
 def encode_started() -> bytes:
-    return _encode(_RESPONSE_START)
+    payload = wifi_scan_pb2.ScanPayload(msg=wifi_scan_pb2.SCAN_RESPONSE_START)
+    payload.response_start.SetInParent()
+    return payload.SerializeToString()
 
 
-def decode_started(encoded: bytes) -> Status:
+def decode_started(data: bytes) -> Status:
     """Raises `Malformed`."""
-    return read_status(_response(encoded, _RESPONSE_START).signed(2))
+    return read_status(_response(data, wifi_scan_pb2.SCAN_RESPONSE_START).status)
 
 
 def encode_status(status: ScanStatus) -> bytes:
-    return _encode(_RESPONSE_STATUS, number(1, status.finished) + number(2, status.count))
+    return wifi_scan_pb2.ScanPayload(
+        msg=wifi_scan_pb2.SCAN_RESPONSE_STATUS,
+        response_status=wifi_scan_pb2.ScanResponseStatus(scan_finished=status.finished, result_count=status.count),
+    ).SerializeToString()
 
 
-def decode_status(encoded: bytes) -> ScanStatus:
+def decode_status(data: bytes) -> ScanStatus:
     """Raises `Malformed`."""
-    answer = _response(encoded, _RESPONSE_STATUS).message(_PAYLOAD + _RESPONSE_STATUS)
-    return ScanStatus(answer.flag(1), answer.unsigned(2))
+    answer = _response(data, wifi_scan_pb2.SCAN_RESPONSE_STATUS).response_status
+    return ScanStatus(answer.scan_finished, answer.result_count)
 
 
 def encode_result(networks: Sequence[ScannedNetwork]) -> bytes:
-    return _encode(_RESPONSE_RESULT, b"".join(message(1, _entry(network)) for network in networks))
+    return wifi_scan_pb2.ScanPayload(
+        msg=wifi_scan_pb2.SCAN_RESPONSE_RESULT,
+        response_result=wifi_scan_pb2.ScanResponseResult(entries=[_entry(network) for network in networks]),
+    ).SerializeToString()
 
 
-def decode_result(encoded: bytes) -> tuple[ScannedNetwork | None, ...]:
+def decode_result(data: bytes) -> tuple[ScannedNetwork | None, ...]:
     """The networks of one answer; None for one whose SSID is hidden or not UTF-8, which nobody can name.
 
     Raises `Malformed`.
     """
-    answer = _response(encoded, _RESPONSE_RESULT).message(_PAYLOAD + _RESPONSE_RESULT)
-    return tuple(_network(entry) for entry in answer.messages(1))
+    payload = _response(data, wifi_scan_pb2.SCAN_RESPONSE_RESULT)
+    return tuple(_network(entry) for entry in payload.response_result.entries)
 
 
-def _entry(network: ScannedNetwork) -> bytes:
+def _entry(network: ScannedNetwork) -> wifi_scan_pb2.ScanEntry:
     if network.auth == "other":
         raise Malformed("An authentication mode without a number on the wire.")
-    return (
-        data(1, network.ssid.encode())
-        + number(2, network.channel)
-        + number(3, network.signal_dbm)
-        + data(4, network.bssid)
-        + number(5, _AUTHS.index(network.auth))
+    return wifi_scan_pb2.ScanEntry(
+        ssid=network.ssid.encode(),
+        bssid=network.bssid,
+        channel=network.channel,
+        rssi=network.signal_dbm,
+        auth=wifi_constants_pb2.AuthMode.Name(_AUTHS.index(network.auth)),
     )
 
 
-def _network(entry: Fields) -> ScannedNetwork | None:
-    ssid, bssid, number_of_auth = entry.data(1).rstrip(b"\0"), entry.data(4), entry.signed(5)
-    if len(ssid) > MAX_SSID_BYTES or len(bssid) not in (0, BSSID_BYTES):
+def _network(entry: wifi_scan_pb2.ScanEntry) -> ScannedNetwork | None:
+    ssid = entry.ssid.rstrip(b"\0")
+    if len(ssid) > MAX_SSID_BYTES or len(entry.bssid) not in (0, BSSID_BYTES):
         raise Malformed("A network with an SSID or BSSID of a length that Wi-Fi does not have.")
-    auth = _AUTHS[number_of_auth] if 0 <= number_of_auth < len(_AUTHS) else "other"
+    auth = _AUTHS[entry.auth] if 0 <= entry.auth < len(_AUTHS) else "other"
     try:
         name = text(ssid)
     except Malformed:
         return None
-    return ScannedNetwork(name, bssid, entry.unsigned(2), entry.signed(3), auth) if name else None
+    return ScannedNetwork(name, entry.bssid, entry.channel, entry.rssi, auth) if name else None
 
 
-def _encode(kind: int, payload: bytes = b"") -> bytes:
-    return number(_MSG, kind) + message(_PAYLOAD + kind, payload)
-
-
-def _response(encoded: bytes, kind: int) -> Fields:
-    fields = parse(encoded)
-    if fields.signed(_MSG) != kind:
+def _response(data: bytes, kind: int) -> wifi_scan_pb2.ScanPayload:
+    payload = parse(data, wifi_scan_pb2.ScanPayload)
+    if payload.msg != kind:
         raise Malformed("A scan message that does not answer the command.")
-    return fields
+    return payload

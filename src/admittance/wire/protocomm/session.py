@@ -1,10 +1,9 @@
 """The body of `prov-session`: the four messages of Security 2, as frozen values."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from admittance.errors import Malformed
-from admittance.wire.protobuf import Fields, data, message, number
+from admittance.wire.protocomm import sec2_pb2, session_pb2
 from admittance.wire.protocomm.parsing import Status, parse, read_status, text
 
 MAX_USERNAME_BYTES = 64
@@ -12,15 +11,6 @@ PUBLIC_BYTES = 384
 PROOF_BYTES = 64
 NONCE_BYTES = 12
 MAX_SALT_BYTES = 64
-
-_SECURITY_VERSION: Final = 2
-_SECURITY_2: Final = 2
-_SECURITY_2_PAYLOAD: Final = 12
-_MSG: Final = 1
-_COMMAND_0, _RESPONSE_0, _COMMAND_1, _RESPONSE_1 = range(4)
-_PAYLOAD: Final = 20
-"""A payload's field is this number and that of its message."""
-_PAYLOADS: Final = range(20, 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,83 +58,95 @@ Response = Response0 | Response1
 
 
 def encode_command(command: Command0 | Command1) -> bytes:
+    payload = sec2_pb2.Sec2Payload()
     match command:
         case Command0():
-            return _encode(_COMMAND_0, data(1, command.username.encode()) + data(2, command.client_public))
+            payload.msg = sec2_pb2.SEC2_COMMAND_0
+            payload.command0.client_username = command.username.encode()
+            payload.command0.client_public = command.client_public
         case Command1():
-            return _encode(_COMMAND_1, data(1, command.client_proof))
+            payload.msg = sec2_pb2.SEC2_COMMAND_1
+            payload.command1.client_proof = command.client_proof
+    return _wrap(payload)
 
 
 def encode_response(response: Response) -> bytes:
-    status = number(1, response.status)
+    payload = sec2_pb2.Sec2Payload()
     match response:
         case Response0():
-            return _encode(_RESPONSE_0, status + data(2, response.device_public) + data(3, response.salt))
+            payload.msg = sec2_pb2.SEC2_RESPONSE_0
+            payload.response0.CopyFrom(
+                sec2_pb2.Sec2Response0(
+                    status=response.status.name,
+                    device_public=response.device_public,
+                    device_salt=response.salt,
+                )
+            )
         case Response1():
-            return _encode(_RESPONSE_1, status + data(2, response.device_proof) + data(3, response.device_nonce))
+            payload.msg = sec2_pb2.SEC2_RESPONSE_1
+            payload.response1.CopyFrom(
+                sec2_pb2.Sec2Response1(
+                    status=response.status.name,
+                    device_proof=response.device_proof,
+                    device_nonce=response.device_nonce,
+                )
+            )
+    return _wrap(payload)
 
 
-def decode_command(encoded: bytes) -> Command:
+def decode_command(data: bytes) -> Command:
     """Raises `Malformed` for anything that is not a command with fields of their exact lengths."""
-    session = parse(encoded)
-    version = session.signed(_SECURITY_VERSION)
-    if version != _SECURITY_2:
-        return OtherScheme(version)
-    kind, payload = _payload(session)
-    if kind == _COMMAND_0:
-        username, public = payload.data(1), payload.data(2)
-        _check_length("public value", public, PUBLIC_BYTES, PUBLIC_BYTES)
-        _check_length("username", username, 1, MAX_USERNAME_BYTES)
-        return Command0(text(username), public)
-    if kind == _COMMAND_1:
-        proof = payload.data(1)
-        _check_length("proof", proof, PROOF_BYTES, PROOF_BYTES)
-        return Command1(proof)
+    session = parse(data, session_pb2.SessionData)
+    if session.sec_ver != session_pb2.SECURITY_2:
+        return OtherScheme(session.sec_ver)
+    payload = _payload(session)
+    if payload.msg == sec2_pb2.SEC2_COMMAND_0 and payload.HasField("command0"):
+        command0 = payload.command0
+        _check_length("public value", command0.client_public, PUBLIC_BYTES, PUBLIC_BYTES)
+        _check_length("username", command0.client_username, 1, MAX_USERNAME_BYTES)
+        return Command0(text(command0.client_username), command0.client_public)
+    if payload.msg == sec2_pb2.SEC2_COMMAND_1 and payload.HasField("command1"):
+        _check_length("proof", payload.command1.client_proof, PROOF_BYTES, PROOF_BYTES)
+        return Command1(payload.command1.client_proof)
     raise Malformed("A session message that is no command.")
 
 
-def decode_response0(encoded: bytes) -> Response0:
+def decode_response0(data: bytes) -> Response0:
     """Raises `Malformed`. Only a success carries fields, of their exact lengths."""
-    kind, response = _payload(parse(encoded))
-    if kind != _RESPONSE_0:
+    payload = _payload(parse(data, session_pb2.SessionData))
+    if payload.msg != sec2_pb2.SEC2_RESPONSE_0 or not payload.HasField("response0"):
         raise Malformed("A session message that is no response to the first command.")
-    status = read_status(response.signed(1))
+    response = payload.response0
+    status = read_status(response.status)
     if status is not Status.SUCCESS:
         return Response0(status)
-    public, salt = response.data(2), response.data(3)
-    _check_length("public value", public, PUBLIC_BYTES, PUBLIC_BYTES)
-    _check_length("salt", salt, 1, MAX_SALT_BYTES)
-    return Response0(status, public, salt)
+    _check_length("public value", response.device_public, PUBLIC_BYTES, PUBLIC_BYTES)
+    _check_length("salt", response.device_salt, 1, MAX_SALT_BYTES)
+    return Response0(status, response.device_public, response.device_salt)
 
 
-def decode_response1(encoded: bytes) -> Response1:
+def decode_response1(data: bytes) -> Response1:
     """Raises `Malformed`. Only a success carries fields, of their exact lengths."""
-    kind, response = _payload(parse(encoded))
-    if kind != _RESPONSE_1:
+    payload = _payload(parse(data, session_pb2.SessionData))
+    if payload.msg != sec2_pb2.SEC2_RESPONSE_1 or not payload.HasField("response1"):
         raise Malformed("A session message that is no response to the second command.")
-    status = read_status(response.signed(1))
+    response = payload.response1
+    status = read_status(response.status)
     if status is not Status.SUCCESS:
         return Response1(status)
-    proof, nonce = response.data(2), response.data(3)
-    _check_length("proof", proof, PROOF_BYTES, PROOF_BYTES)
-    _check_length("nonce", nonce, NONCE_BYTES, NONCE_BYTES)
-    return Response1(status, proof, nonce)
+    _check_length("proof", response.device_proof, PROOF_BYTES, PROOF_BYTES)
+    _check_length("nonce", response.device_nonce, NONCE_BYTES, NONCE_BYTES)
+    return Response1(status, response.device_proof, response.device_nonce)
 
 
-def _encode(kind: int, payload: bytes) -> bytes:
-    security2 = number(_MSG, kind) + message(_PAYLOAD + kind, payload)
-    return number(_SECURITY_VERSION, _SECURITY_2) + message(_SECURITY_2_PAYLOAD, security2)
+def _wrap(payload: sec2_pb2.Sec2Payload) -> bytes:
+    return session_pb2.SessionData(sec_ver=session_pb2.SECURITY_2, sec2=payload).SerializeToString()
 
 
-def _payload(session: Fields) -> tuple[int, Fields]:
-    """Which of the four messages it is, and its fields."""
-    if session.signed(_SECURITY_VERSION) != _SECURITY_2 or session.chosen(10, 11, 12) != _SECURITY_2_PAYLOAD:
+def _payload(session: session_pb2.SessionData) -> sec2_pb2.Sec2Payload:
+    if session.sec_ver != session_pb2.SECURITY_2 or not session.HasField("sec2"):
         raise Malformed("A session message that is not of Security 2.")
-    security2 = session.message(_SECURITY_2_PAYLOAD)
-    kind = security2.signed(_MSG)
-    if security2.chosen(*_PAYLOADS) != _PAYLOAD + kind:
-        raise Malformed("A session message without its payload.")
-    return kind, security2.message(_PAYLOAD + kind)
+    return session.sec2
 
 
 def _check_length(what: str, data: bytes, least: int, most: int) -> None:

@@ -7,12 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from admittance.errors import Malformed
-from admittance.wire.protocomm import control, network, scan
+from admittance.wire.protocomm import control, network, scan, wifi_scan_pb2
 from admittance.wire.protocomm.control import ControlCommand
 from admittance.wire.protocomm.network import ApplyNetwork, AskNetworkStatus, NetworkStatus, SetNetwork
 from admittance.wire.protocomm.parsing import Status
 from admittance.wire.protocomm.scan import AskScanResult, AskScanStatus, ScannedNetwork, ScanStatus, StartScan
-from tests.protocomm import wifi_scan_pb2
 
 COUNTS = st.integers(0, 2**32 - 1)
 SSIDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)

@@ -1,5 +1,5 @@
-from tests.protocomm import constants_pb2 as _constants_pb2
-from tests.protocomm import wifi_constants_pb2 as _wifi_constants_pb2
+from admittance.wire.protocomm import constants_pb2 as _constants_pb2
+from admittance.wire.protocomm import wifi_constants_pb2 as _wifi_constants_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
