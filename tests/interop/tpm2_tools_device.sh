@@ -3,9 +3,11 @@
 #
 #   tpm2_tools_device.sh keys EK           make the keys; EK is rsa, p256 or p384
 #   tpm2_tools_device.sh activate EK       id_object + encrypted_secret -> secret
+#   tpm2_tools_device.sh sign FILE         the identity's ES256 signature over FILE, r and s -> FILE.sig
 #   tpm2_tools_device.sh request EPOCH     nonce [+ ticket, challenge_id, secret, pcrs] -> csr.der, request
 #   tpm2_tools_device.sh online EK EPOCH URL [CURL OPTION...]
-#                                          all of it against a server's first-contact listener -> enrolled
+#                                          all of it against a server's first-contact listener [+ ticket]
+#                                          -> enrolled, certificate.der
 #
 # Works in the current folder, on the TPM of TPM2TOOLS_TCTI. The endorsement key is at its persistent handle and its
 # certificate chain in ek.chain.0.der, ek.chain.1.der, … Every file is binary, as it travels.
@@ -118,6 +120,14 @@ activate() {
     tpm2_flushcontext session.ctx
 }
 
+# A TPM's signature is algorithm, hash, size, r, size, s; COSE's is r and s.
+sign() {
+    quiet tpm2_sign -c identity.ctx -g sha256 -f tss -o signature.tss "$1"
+    local signature
+    signature=$(hex signature.tss)
+    printf '%s' "${signature:12:64}${signature:80:64}" | binary >"$1.sig"
+}
+
 # One attestation statement: SEQUENCE { OID 2.23.133.20.1, SEQUENCE of OCTET STRINGs of the given files }.
 statement() {
     local content='' file
@@ -154,13 +164,10 @@ request() {
     if [ -f ticket ]; then ticket=$(hex ticket); fi
     payload=88$(text_of admittance/enrolment/1)$(bytes_of "$(hex nonce)")$(text_of "$(cat device_id)")
     payload+=$(head_of 0 "$1")$(bytes_of "$ticket")$(bytes_of "$(hex csr.der)")${proof}f6
-    # COSE_Sign1 with ES256; the TPM's signature is algorithm, hash, size, r, size, s.
+    # COSE_Sign1 with ES256.
     printf '%s' "84$(text_of Signature1)43a1012640$(bytes_of "$payload")" | binary >to_be_signed
-    quiet tpm2_sign -c identity.ctx -g sha256 -f tss -o cose.sig to_be_signed
-    local signature
-    signature=$(hex cose.sig)
-    signature=${signature:12:64}${signature:80:64}
-    printf '%s' "8443a10126a0$(bytes_of "$payload")$(bytes_of "$signature")" | binary >request
+    sign to_be_signed
+    printf '%s' "8443a10126a0$(bytes_of "$payload")$(bytes_of "$(hex to_be_signed.sig)")" | binary >request
 }
 
 post() {
@@ -189,6 +196,10 @@ online() {
     printf '%s' "${answer[0]}" | binary >nonce
     request "$epoch"
     post "$url/enrolment/requests" request enrolled "$@"
+    # The chain's certificates, then two integers; the first certificate is for the operational key.
+    mapfile -t answer < <(strings_in "$(hex enrolled)")
+    printf '%s' "${answer[1]}" | binary >certificate.der
+    openssl x509 -inform DER -in certificate.der -noout -pubkey | openssl pkey -pubin -outform DER | cmp - operational.spki
 }
 
 "$@"
