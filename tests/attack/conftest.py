@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.attack.factor_site import FactorSite, factor_site
+from tests.attack.nodes import Nodes, nodes_of
 from tests.attack.site import LAMP, LOCK, Site, site_on
 from tests.attack.world import World
 
@@ -41,6 +43,19 @@ async def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     """A server whose devices are in the attacker's hands; the attack is carried out on both databases."""
     async with site_on(request, tmp_path_factory.mktemp("site")) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=["sqlite", "postgresql"])
+async def at(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[FactorSite]:
+    """A site like `site`, whose models ask for second factors and TPMs."""
+    async with factor_site(request, tmp_path_factory.mktemp("at")) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def nodes(at: FactorSite, tmp_path_factory: pytest.TempPathFactory) -> Nodes:
+    """That site's server processes: two on PostgreSQL."""
+    return await nodes_of(at.site, tmp_path_factory.mktemp("second"))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,4 +1,4 @@
-"""A site whose models ask for second factors, with a local SMS gateway."""
+"""A site whose models ask for second factors and TPMs, with a local SMS gateway."""
 
 import asyncio
 import json
@@ -21,6 +21,7 @@ from admittance.wire import message
 from admittance.wire.enrolment import Factor
 from admittance.wire.factors import LoginStarted
 from tests.attack.site import CBOR, Enrolment, Login, Site, _opened, enrolled, new_key, site_on
+from tests.attack.tpm_site import tpm_settings
 from tests.device_world import FakeDevice
 
 SAFE, PANEL = "safe-1", "panel-1"
@@ -32,11 +33,14 @@ class Person:
     """An account whose password the attacker knows."""
 
     login: Login
-    password: str
 
     @property
     def email(self) -> str:
         return self.login.email
+
+    @property
+    def password(self) -> str:
+        return self.login.password
 
 
 @dataclass
@@ -54,14 +58,7 @@ class FactorSite:
 
     async def person(self) -> Person:
         """A new account, logged in from its first app."""
-        site, password = self.site, secrets.token_urlsafe(18)
-        email = f"ann-{secrets.token_hex(3)}@example.org"
-        operator = await site.operator()
-        invited = await operator.ask("POST", "/api/invites", {"email": email, "operator": False, "quota": 1000})
-        content = {"secret": invited["link"].partition("#")[2], "email": email, "password": password}
-        answer = await site.attacker.post("/api/invites/accept", json={**content, "display_name": "Ann"})
-        assert answer.status_code == 201, answer.text
-        return Person(await site.log_in(email, password), password)
+        return Person(await self.site.account(quota=1000))
 
     async def thief(self, victim: Person) -> Login:
         """Whoever logged in with the leaked password."""
@@ -81,9 +78,10 @@ class FactorSite:
         ticket: bytes,
         factor: Factor | None = None,
         key: ec.EllipticCurvePrivateKey | None = None,
+        http: httpx.AsyncClient | None = None,
     ) -> httpx.Response:
-        nonce = await self.site.nonce(device.device_id)
-        return await self.site.hand_in(device.enrolment(key or new_key(), nonce, ticket, factor))
+        nonce = await self.site.nonce(device.device_id, http)
+        return await self.site.hand_in(device.enrolment(key or new_key(), nonce, ticket, factor), http)
 
     async def onboard(self, person: Person, device: FakeDevice) -> Enrolment:
         ticket, key = (await self.site.claim(person.login, device)).ticket, new_key()
@@ -135,6 +133,7 @@ display_name = "{PANEL}"
 presence = "display"
 keyboard = true
 """
+    settings += tpm_settings(folder)
     async with site_on(request, folder / "site", policy=settings, lamps=1, locks=0) as site:
         opened = FactorSite(site, folder, {})
         await site.stage.programs.start(
@@ -144,7 +143,7 @@ keyboard = true
                 *("--token-file", token, "--out", opened.inbox),
             ],
         )
-        for model, count in ((SAFE, 25), (PANEL, 3)):
+        for model, count in ((SAFE, 80), (PANEL, 10)):
             await _stock(opened, model, count)
         async with asyncio.timeout(30):
             while not opened.inbox.exists():

@@ -67,6 +67,7 @@ class Login:
     token: str
     private_key: ec.EllipticCurvePrivateKey
     nonce: str | None = None
+    password: str = ""
 
     @property
     def key(self) -> DpopKey:
@@ -235,6 +236,7 @@ class Site:
             if code_of(answer) != "use_dpop_nonce":
                 break
         assert answer.status_code == 200, answer.text
+        login.password = password
         login.token, login.account_id = answer.json()["access_token"], answer.json()["account_id"]
         return login
 

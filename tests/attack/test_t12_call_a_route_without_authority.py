@@ -1,196 +1,86 @@
 """T12. Means: every route of every listener; no authority, one that has ended, or that of somebody else. Goal: read,
 change, delete, register or halt anything.
 
-`AUTHORITY` says of each route who may call it. It is held against the routing tables of the server's applications, so
-that a new route fails here until somebody has decided.
+The table of authorities says of each route who may call it. It is held against the routing tables of the server's
+applications, so that a new route fails here until somebody has decided.
 """
 
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import httpx
 import pytest
 import pytest_asyncio
-from starlette.routing import Route
+from cryptography.hazmat.primitives.serialization import Encoding
+from starlette.routing import Route as Routed
 
 from admittance.protocol.enrolment import build_request, build_reset_report
+from admittance.protocol.enrolment.login import build_login
 from admittance.server.app import build
 from admittance.server.config import load_config
 from admittance.server.guard import Guard
-from admittance.wire import base64url, message
-from admittance.wire.enrolment import NonceRequest
-from admittance.wire.tpm_enrolment import SessionProof
-from tests.attack.site import CBOR, ON_SQLITE, Enrolment, Login, Row, Site, code_of, invented, new_key
-from tests.device_world import FakeDevice
+from admittance.wire import message
+from admittance.wire.enrolment import Factor, NonceRequest
+from admittance.wire.factors import BootstrapRequest
+from admittance.wire.tpm_enrolment import CredentialRequest, SessionChallengeRequest, SessionProof
+from tests.attack.authority import (
+    ACCOUNT,
+    ANYBODY,
+    ASKED,
+    AUTHORITY,
+    CERTIFICATE,
+    ENDORSED,
+    IDENTITY,
+    OPERATOR,
+    OWNER,
+    OWNER_ALONE,
+    PAGES,
+    TPM,
+    TRUSTED,
+    TRUSTED_ASKED,
+    Route,
+    routes_of,
+)
+from tests.attack.scene import Scene
+from tests.attack.site import CBOR, ON_SQLITE, Login, Site, code_of, invented, new_key
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-ANYBODY = "anybody"
-PASSWORD = "an account's password"
-INVITE = "an invite's secret"
-ACCOUNT = "any account, for itself"
-OWNER = "the device's owner, or an operator"
-OPERATOR = "an operator"
-IDENTITY = "the device's identity key"
-CERTIFICATE = "the device's certificate"
-TPM = "the device's TPM"
-TPM_SESSION = "a session that the device's TPM opened"
-
-AUTHORITY = {
-    ("people", "GET", "/healthz"): ANYBODY,
-    ("people", "GET", "/.well-known/admittance"): ANYBODY,
-    ("people", "POST", "/api/invites"): OPERATOR,
-    ("people", "POST", "/api/invites/accept"): INVITE,
-    ("people", "POST", "/api/tokens"): PASSWORD,
-    ("people", "DELETE", "/api/tokens/current"): ACCOUNT,
-    ("people", "GET", "/api/account"): ACCOUNT,
-    ("people", "GET", "/api/networks"): ACCOUNT,
-    ("people", "PUT", "/api/networks/{name}"): ACCOUNT,
-    ("people", "DELETE", "/api/networks/{name}"): ACCOUNT,
-    ("people", "GET", "/api/models"): ACCOUNT,
-    ("people", "POST", "/api/presence-codes"): ACCOUNT,
-    ("people", "POST", "/api/challenges"): ACCOUNT,
-    ("people", "POST", "/api/activations"): ACCOUNT,
-    ("people", "GET", "/api/devices"): ACCOUNT,
-    ("people", "GET", "/api/devices/{device_id}"): OWNER,
-    ("people", "POST", "/api/devices/{device_id}/revoke"): OWNER,
-    ("people", "POST", "/api/devices/{device_id}/release"): OWNER,
-    ("people", "POST", "/api/devices/{device_id}/lost"): OWNER,
-    ("people", "POST", "/api/devices/{device_id}/stolen"): OWNER,
-    ("people", "POST", "/api/devices/{device_id}/found"): OWNER,
-    ("people", "POST", "/api/devices/{device_id}/keep"): OWNER,
-    ("people", "POST", "/api/devices/{device_id}/decommission"): OWNER,
-    ("people", "POST", "/api/devices/{device_id}/assign"): OPERATOR,
-    ("people", "POST", "/api/devices/{device_id}/release-notice"): OPERATOR,
-    ("people", "GET", "/api/devices/{device_id}/history"): OWNER,
-    ("people", "GET", "/d/{device_id}"): ANYBODY,
-    ("people", "POST", "/d/{device_id}"): ACCOUNT,
-    ("people", "GET", "/crl"): ANYBODY,
-    ("first_contact", "POST", "/enrolment/nonce"): ANYBODY,
-    ("first_contact", "POST", "/enrolment/requests"): IDENTITY,
-    ("first_contact", "POST", "/enrolment/resets"): IDENTITY,
-    ("first_contact", "GET", "/enrolment/reachable"): ANYBODY,
-    ("first_contact", "GET", "/crl"): ANYBODY,
-    ("first_contact", "POST", "/enrolment/tpm/credential"): ANYBODY,
-    ("first_contact", "GET", "/tpm-session/nonce"): ANYBODY,
-    ("first_contact", "POST", "/tpm-session/challenge"): ANYBODY,
-    ("first_contact", "POST", "/tpm-session"): TPM,
-    ("first_contact", "GET", "/device/status"): TPM_SESSION,
-    ("device", "GET", "/device/status"): CERTIFICATE,
-}
-PAGES = {("people", "GET", path): ANYBODY for path in ("/invite", "/manual", "/static/invite.js", "/static/page.css")}
-
-NOTED = frozenset({"proofs_seen", "login_throttles"})
-"""Tables in which the server notes that it was asked."""
-
-REFUSALS = frozenset({"activation.refused", "enrolment.refused", "login.refused"})
-"""What the audit log may tell of an attack."""
-
-OwnKey = tuple[str, str, str]
+OF_ACCOUNTS = routes_of(ACCOUNT, TRUSTED, OWNER, OWNER_ALONE, ASKED, TRUSTED_ASKED, OPERATOR)
 
 
-@dataclass
-class Scene:
-    """An owner with a device and a network, and a stranger with a device."""
-
-    site: Site
-    owner: Login
-    device: FakeDevice
-    certificate: Enrolment
-    stranger: Login
-    other: FakeDevice
-    other_certificate: Enrolment
-    ended: Login
-
-    def path(self, route: str) -> str:
-        """The route's path, naming what is the owner's."""
-        return route.format(device_id=self.device.device_id, name="home")
-
-    async def content(self, route: str, login: Login) -> dict[str, object] | None:
-        """A body that would do harm if `login` had the authority."""
-        match route:
-            case "/api/invites":
-                return {"email": "accomplice@example.org", "operator": True, "quota": 10**6}
-            case "/api/devices/{device_id}/revoke" | "/api/devices/{device_id}/decommission":
-                return {"reason": "mine now"}
-            case "/api/devices/{device_id}/assign":
-                return {"email": self.stranger.email}
-            case "/api/networks/{name}":
-                return {"ssid": "Evil twin", "passphrase": "correct horse"}
-            case "/api/challenges":
-                return {"purpose": "provision", "device_id": self.device.device_id}
-            case "/api/presence-codes":
-                return {
-                    "challenge": base64url.encode(os.urandom(32)),
-                    "device_id": self.device.device_id,
-                    "window_nonce": base64url.encode(os.urandom(16)),
-                }
-            case "/api/activations":
-                return await self.site.evidence(self.stranger, self.device)
-            case "/api/tokens":
-                return {"email": self.owner.email, "password": "correct horse battery staple"}
-            case "/api/invites/accept":
-                secret = base64url.encode(os.urandom(32))
-                name = {"email": self.owner.email, "password": "W7-long-and-unusual", "display_name": "Eve"}
-                return {"secret": secret, **name}
-        return None
-
-    async def kept(self) -> set[Row]:
-        """All rows but the server's notes, and what belongs to the stranger alone."""
-        own = {self.stranger.account_id, f"account:{self.stranger.account_id}"}
-        rows = await self.site.rows()
-        return {
-            (table, row)
-            for table, row in rows
-            if table not in NOTED and not (own.intersection(map(_text, row)) and self.device.registry_key not in row)
-        }
-
-    async def assert_unchanged(self, before: set[Row]) -> None:
-        """Nothing is gone, and nothing came but notes of refusals in the audit log."""
-        after = await self.kept()
-        assert before - after == set()
-        assert {(table, row) for table, row in after - before if table != "audit" or row[2] not in REFUSALS} == set()
-
-    def is_about_the_owner(self, answer: httpx.Response) -> bool:
-        """Whether an answer holds something that only the owner may know."""
-        secret = (
-            self.owner.account_id,
-            self.owner.email,
-            "Owners-Wi-Fi",
-            self.device.secrets.access_point_passphrase,
-            f"{self.certificate.certificate.serial_number:x}",
-        )
-        return any(word in answer.text for word in secret)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def _words(route: Route) -> str:
+    return " ".join(route[1:])
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def scene(site: Site) -> AsyncIterator[Scene]:
     owner, stranger, ended = [await site.account(name) for name in ("owner", "stranger", "leaver")]
-    device, other = site.take(), site.take()
+    thief = await site.log_in(owner.email, owner.password)
+    device, waiting, other = site.take(), site.take(), site.take()
     certificate, other_certificate = await site.onboard(owner, device), await site.onboard(stranger, other)
+    await owner.ask("PUT", "/api/account/factors", {"required": ["approval"]})
+    ticket, nonce = (await site.claim(owner, waiting)).ticket, await site.nonce(waiting.device_id)
+    asked = await site.hand_in(waiting.enrolment(new_key(), nonce, ticket, Factor("approval", "")))
+    assert code_of(asked) == "approval_pending"
     network = {"ssid": "Owners-Wi-Fi", "passphrase": "correct horse"}
     await owner.ask("PUT", "/api/networks/home", network)
     await ended.ask("DELETE", "/api/tokens/current")
     # The stranger names networks of its own alike.
     await stranger.ask("PUT", "/api/networks/home", {"ssid": "Mine", "passphrase": "correct horse"})
-    yield Scene(site, owner, device, certificate, stranger, other, other_certificate, ended)
+    yield Scene(site, owner, thief, device, waiting, certificate, stranger, other, other_certificate, ended)
 
 
-def _routes(site: Site) -> dict[str, list[Route]]:
+def _routes(site: Site) -> dict[str, list[Routed]]:
     """The routes of each listener of the server that runs, from its own configuration."""
     server = build(load_config(site.stage.config))
-    found: dict[str, list[Route]] = {}
+    found: dict[str, list[Routed]] = {}
     for secured in server._secured:
         for listener in secured.listeners:
             assert isinstance(listener.application, Guard)
             routes = listener.application._application._application.routes
-            assert all(isinstance(route, Route) for route in routes), "Mounts and others must be looked into, too."
+            assert all(isinstance(route, Routed) for route in routes), "Mounts and others must be looked into, too."
             found[listener.name] = routes
     asyncio.get_running_loop().create_task(server.foundation.close())
     return found
@@ -208,13 +98,9 @@ async def test_every_route_names_its_authority(site: Site) -> None:
     assert {*AUTHORITY, *PAGES} - found == set(), "These routes are gone."
 
 
-def _table(*authorities: str) -> list[OwnKey]:
-    return [route for route, authority in AUTHORITY.items() if authority in authorities]
-
-
 @ON_SQLITE
-@pytest.mark.parametrize("route", _table(ACCOUNT, OWNER, OPERATOR), ids=lambda route: " ".join(route[1:]))
-async def test_nobody_calls_an_accounts_route(scene: Scene, route: OwnKey) -> None:
+@pytest.mark.parametrize("route", OF_ACCOUNTS, ids=_words)
+async def test_nobody_calls_an_accounts_route(scene: Scene, route: Route) -> None:
     site, (_, method, template) = scene.site, route
     path, content = scene.path(template), await scene.content(template, scene.stranger)
     before = await scene.kept()
@@ -241,8 +127,8 @@ async def test_nobody_calls_an_accounts_route(scene: Scene, route: OwnKey) -> No
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("route", _table(ACCOUNT, OWNER, OPERATOR), ids=lambda route: " ".join(route[1:]))
-async def test_another_account_touches_nothing(scene: Scene, route: OwnKey) -> None:
+@pytest.mark.parametrize("route", OF_ACCOUNTS, ids=_words)
+async def test_another_account_touches_nothing(scene: Scene, route: Route) -> None:
     _, method, template = route
     if template == "/api/tokens/current":
         login = Login(
@@ -263,7 +149,7 @@ async def test_another_account_touches_nothing(scene: Scene, route: OwnKey) -> N
         answer = await scene.stranger.send(method, path, content)
         if AUTHORITY[route] == OPERATOR or path.endswith("?all=1"):
             assert (answer.status_code, code_of(answer)) == (403, "not_allowed")
-        elif AUTHORITY[route] == OWNER:
+        elif AUTHORITY[route] in (OWNER, OWNER_ALONE, ASKED, TRUSTED_ASKED):
             assert (answer.status_code, code_of(answer)) == (404, "not_found")
         elif template == "/api/activations":
             assert code_of(answer) == "conflict"
@@ -274,14 +160,35 @@ async def test_another_account_touches_nothing(scene: Scene, route: OwnKey) -> N
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("route", _table(OWNER), ids=lambda route: " ".join(route[1:]))
-async def test_a_device_of_ones_own_account_that_does_not_exist_looks_alike(scene: Scene, route: OwnKey) -> None:
+@pytest.mark.parametrize("route", routes_of(OWNER, OWNER_ALONE, ASKED), ids=_words)
+async def test_a_device_of_ones_own_account_that_does_not_exist_looks_alike(scene: Scene, route: Route) -> None:
     """So that nobody learns which devices exist."""
     _, method, template = route
     content = await scene.content(template, scene.stranger)
     known = await scene.stranger.send(method, scene.path(template), content)
     unknown = await scene.stranger.send(method, template.format(device_id=invented().device_id), content)
     assert (known.status_code, known.content) == (unknown.status_code, unknown.content)
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("route", routes_of(TRUSTED, TRUSTED_ASKED), ids=_words)
+async def test_the_owners_password_in_another_app_is_not_enough(scene: Scene, route: Route) -> None:
+    _, method, template = route
+    content, before = await scene.content(template, scene.thief), await scene.kept()
+    answer = await scene.thief.send(method, scene.path(template), content)
+    assert (answer.status_code, code_of(answer)) == (403, "app_not_trusted")
+    assert not scene.is_about_the_owner(answer)
+    await scene.assert_unchanged(before)
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("route", routes_of(OWNER_ALONE, ASKED, TRUSTED_ASKED), ids=_words)
+async def test_an_operator_does_not_act_in_the_owners_name(scene: Scene, route: Route) -> None:
+    _, method, template = route
+    operator, before = await scene.site.operator(), await scene.kept()
+    answer = await operator.send(method, scene.path(template), await scene.content(template, operator))
+    assert (answer.status_code, code_of(answer)) == (404, "not_found")
+    await scene.assert_unchanged(before)
 
 
 @ON_SQLITE
@@ -301,8 +208,8 @@ async def test_no_password_and_no_invite_open_nothing(scene: Scene) -> None:
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("route", _table(IDENTITY), ids=lambda route: " ".join(route[1:]))
-async def test_no_other_identity_speaks_for_a_device(scene: Scene, route: OwnKey) -> None:
+@pytest.mark.parametrize("route", routes_of(IDENTITY), ids=_words)
+async def test_no_other_identity_speaks_for_a_device(scene: Scene, route: Route) -> None:
     site, device, template = scene.site, scene.device, route[2]
     before = await scene.kept()
     for attacker in (scene.other, invented(), site.certified()):
@@ -310,6 +217,7 @@ async def test_no_other_identity_speaks_for_a_device(scene: Scene, route: OwnKey
         for signed in (
             build_request(attacker.identity, new_key(), **named),
             build_reset_report(attacker.identity, resets=7, **named),
+            build_login(attacker.identity, email=scene.owner.email, password=scene.owner.password, **named),
         ):
             answer = await site.device_side.post(template, content=signed, headers=CBOR)
             assert answer.status_code in (400, 401), answer.text
@@ -319,28 +227,54 @@ async def test_no_other_identity_speaks_for_a_device(scene: Scene, route: OwnKey
 
 
 @ON_SQLITE
-async def test_no_other_certificate_reads_a_devices_status(scene: Scene) -> None:
-    site, before = scene.site, await scene.kept()
+@pytest.mark.parametrize("route", routes_of(CERTIFICATE), ids=_words)
+async def test_no_other_certificate_speaks_for_a_device(scene: Scene, route: Route) -> None:
+    """What another device's certificate gets is that device's, or its account's."""
+    site, (_, method, template), before = scene.site, route, await scene.kept()
     with pytest.raises(httpx.TransportError):
-        await site.as_device(None, []).get("/device/status")
+        await site.as_device(None, []).request(method, template)
     other = site.as_device(scene.other_certificate.key, scene.other_certificate.chain)
-    answer = await other.get("/device/status")
-    assert scene.other.device_id.encode() in answer.content
-    assert scene.device.device_id.encode() not in answer.content
+    named = {"x-device-id": scene.device.device_id, "x-client-cert": scene.certificate.chain[0].hex()}
+    for headers in ({}, named):
+        answer = await other.request(method, f"{template}?device_id={scene.device.device_id}", headers=headers)
+        assert answer.is_success
+        assert scene.device.device_id.encode() not in answer.content
     await scene.assert_unchanged(before)
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("route", _table(TPM, TPM_SESSION), ids=lambda route: " ".join(route[1:]))
-async def test_no_certificate_stands_in_for_a_tpm(scene: Scene, route: OwnKey) -> None:
-    """See also `tests/attack/tpm`, where the attackers have TPMs."""
+@pytest.mark.parametrize("route", routes_of(TPM), ids=_words)
+async def test_no_device_speaks_at_first_contact_without_its_tpm(scene: Scene, route: Route) -> None:
+    """Nor does a certificate help there, which its key proves elsewhere."""
     site, (_, method, template), before = scene.site, route, await scene.kept()
-    proof = message.encode(SessionProof(scene.device.device_id, bytes(16), bytes(64))) if method == "POST" else b""
     port = site.stage.ports.first_contact
-    with_certificate = site.as_device(scene.certificate.key, scene.certificate.chain, port)
-    for client in (site.device_side, with_certificate):
-        answer = await client.request(method, template, content=proof, headers=CBOR)
-        assert (answer.status_code, code_of(answer)) == (401, "authentication_failed")
+    guess = message.encode(SessionProof(scene.device.device_id, os.urandom(16), os.urandom(64)))
+    for client in (
+        site.first_contact(),
+        site.as_device(scene.certificate.key, scene.certificate.chain, port),
+        site.as_device(scene.other_certificate.key, scene.other_certificate.chain, port),
+    ):
+        assert (await client.get("/tpm-session/nonce")).status_code == 200
+        for device_id in (scene.device.device_id, invented().device_id):
+            asked = message.encode(SessionChallengeRequest(device_id))
+            challenge = await client.post("/tpm-session/challenge", content=asked, headers=CBOR)
+            assert challenge.status_code == 201
+            refused = await client.post("/tpm-session", content=guess, headers=CBOR)
+            assert (refused.status_code, code_of(refused)) == (401, "authentication_failed")
+            answer = await client.request(method, template, content=guess, headers=CBOR)
+            assert (answer.status_code, code_of(answer)) == (401, "authentication_failed")
+    await scene.assert_unchanged(before)
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("route", routes_of(ENDORSED), ids=_words)
+async def test_nobody_but_an_endorsed_tpm_gets_a_challenge(scene: Scene, route: Route) -> None:
+    site, (_, method, template), before = scene.site, route, await scene.kept()
+    chain = [site.maker.certificate.public_bytes(Encoding.DER), scene.certificate.chain[0], os.urandom(64)]
+    for public in (b"", os.urandom(64), scene.device.identity.spki):
+        asked = message.encode(CredentialRequest(scene.device.device_id, public, chain, public))
+        answer = await site.device_side.request(method, template, content=asked, headers=CBOR)
+        assert answer.status_code in (400, 403), answer.text
     await scene.assert_unchanged(before)
 
 
@@ -351,13 +285,23 @@ async def test_what_anybody_may_call_changes_and_tells_nothing(scene: Scene) -> 
         if authority != ANYBODY:
             continue
         client = site.attacker if listener == "people" else site.device_side
-        asked = message.encode(NonceRequest(scene.device.device_id)) if method == "POST" else b""
-        answer = await client.request(method, scene.path(template), content=asked, headers=CBOR)
-        assert answer.status_code < 500
+        answer = await client.request(method, scene.path(template), content=_asked(scene, template), headers=CBOR)
+        assert answer.is_success, answer.text
         assert template == "/crl" or not scene.is_about_the_owner(answer)
     after = await scene.kept()
     assert {row for row in before if row[0] != "revocation_list"} <= after
     assert {table for table, _ in after - before} <= {"revocation_list"}
+
+
+def _asked(scene: Scene, template: str) -> bytes:
+    match template:
+        case "/enrolment/nonce":
+            return message.encode(NonceRequest(scene.device.device_id))
+        case "/enrolment/bootstrap":
+            return message.encode(BootstrapRequest(os.urandom(16)))
+        case "/tpm-session/challenge":
+            return message.encode(SessionChallengeRequest(scene.device.device_id))
+    return b""
 
 
 @ON_SQLITE

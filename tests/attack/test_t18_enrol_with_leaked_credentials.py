@@ -4,22 +4,14 @@ The attacker can log in, and bind a device that stands before them. The second f
 whatever could stand in for it must not rest on the password either.
 """
 
-from collections.abc import AsyncIterator
-
 import pytest
 import pytest_asyncio
 
 from admittance.wire.enrolment import Factor
-from tests.attack.factor_site import NUMBER, PANEL, FactorSite, Person, factor_site
+from tests.attack.factor_site import NUMBER, PANEL, FactorSite, Person
 from tests.attack.site import Login, code_of, seen
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["sqlite", "postgresql"])
-async def at(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[FactorSite]:
-    async with factor_site(request, tmp_path_factory.mktemp("t18")) as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

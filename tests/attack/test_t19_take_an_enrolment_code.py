@@ -4,23 +4,16 @@ or keep the owner from enrolling.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
 from admittance.wire import crockford
 from admittance.wire.enrolment import Factor
-from tests.attack.factor_site import FactorSite, Person, factor_site
+from tests.attack.factor_site import FactorSite, Person
 from tests.attack.site import code_of, new_key, seen
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["sqlite", "postgresql"])
-async def at(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[FactorSite]:
-    async with factor_site(request, tmp_path_factory.mktemp("t19")) as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -10,7 +10,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import httpx
-import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -25,7 +24,7 @@ from admittance.wire.tpm_enrolment import (
     SessionChallengeRequest,
     SessionProof,
 )
-from tests.attack.site import CBOR, Login, Site, site_on
+from tests.attack.site import CBOR, Login, Site
 from tests.tpm_device import TpmDevice, tpm_device
 from tests.tpm_made import NOW, authority
 
@@ -132,14 +131,10 @@ class Session:
         return await self.http.get(STATUS)
 
 
-@asynccontextmanager
-async def tpm_site(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[TpmSite]:
-    """A running site; its model `METER` needs a TPM, and `KIOSK` one that booted what nothing boots."""
-    folder.mkdir(exist_ok=True)
+def tpm_settings(folder: Path) -> str:
+    """Of a server whose model `METER` needs a TPM, and `KIOSK` one that booted what nothing boots."""
     authority(folder / "tpm-maker")
-    settings = f"""
-quota = 1000
-
+    return f"""
 [tpm]
 ek_roots = ["{folder / "tpm-maker" / "ek-ca.pem"}"]
 
@@ -155,6 +150,3 @@ presence = "display"
 makers = ["acme"]
 pcrs = {{ "sha256:16" = ["{"11" * 32}"] }}
 """
-    with ExitStack() as stack:
-        async with site_on(request, folder / "site", policy=settings, lamps=2, locks=0) as site:
-            yield TpmSite(site, folder, stack)

@@ -1,19 +1,21 @@
-"""One site for all attacks on devices with TPMs; it lives in the event loop of the session, and so do the tests."""
+"""Devices with TPMs at the site of second factors."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
 
-from tests.attack.tpm_site import Kept, TpmSite, tpm_site
+from tests.attack.factor_site import FactorSite
+from tests.attack.tpm_site import Kept, TpmSite
 from tests.tpm_device import TpmDevice
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", params=["sqlite", "postgresql"])
-async def tpms(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TpmSite]:
-    async with tpm_site(request, tmp_path_factory.mktemp("tpms")) as opened:
-        yield opened
+@pytest.fixture(scope="session")
+def tpms(at: FactorSite) -> Iterator[TpmSite]:
+    with ExitStack() as stack:
+        yield TpmSite(at.site, at.folder, stack)
 
 
 @dataclass(frozen=True)

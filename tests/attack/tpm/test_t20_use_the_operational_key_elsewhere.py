@@ -63,24 +63,5 @@ async def test_an_extracted_key_is_not_enough_for_the_device_listener(tpms: TpmS
         assert (await session.status()).status_code == 401
 
 
-async def test_a_session_ends_with_the_devices_access(tpms: TpmSite) -> None:
-    """T22: revoked, released, stolen or reset, at the next request on the connection that stays open."""
-    owner = await tpms.site.somebody("owner")
-    for act, content in (("revoke", {"reason": "stolen"}), ("release", None), ("stolen", None)):
-        device = tpms.device()
-        kept = await tpms.onboard(owner, device)
-        async with tpms.session() as session:
-            assert (await session.prove(device, kept.key)).status_code == 204
-            assert (await session.status()).status_code == 200
-            await owner.ask("POST", f"/api/devices/{device.device_id}/{act}", content)
-            assert (await session.status()).status_code == 401
-            assert (await session.prove(device, kept.key)).status_code == 401
-    sighted = [row for row in await tpms.site.rows("audit") if "device.sighted" in row[1]]
-    assert {place for place in ("device", "session") for row in sighted if f'"place":"{place}"' in str(row)} == {
-        "device",
-        "session",
-    }
-
-
 def _chain(content: bytes) -> list[bytes]:
     return message.decode(content, Issued, max_bytes=len(content)).chain

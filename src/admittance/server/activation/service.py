@@ -41,6 +41,7 @@ from admittance.server.devices.catalogue import Catalogue
 from admittance.server.devices.model import Assurance, DeviceRecord, is_at_least
 from admittance.server.devices.sightings import Sightings
 from admittance.server.enrolment import store as enrolments
+from admittance.server.enrolment.endings import end_credentials
 from admittance.wire import cbor
 from admittance.wire.device_id import check_device_id, registry_key
 from admittance.wire.evidence import Evidence
@@ -290,10 +291,11 @@ class ActivationService:
         now: float,
     ) -> None:
         at, record, grant = int(now), claim.record, claim.grant
-        await store.cancel_activations(connection, record.registry_key, at)
-        await store.cancel_tickets(connection, record.registry_key, at)
         if claim.is_reset:
-            await enrolments.revoke_certificates(connection, record.registry_key, "superseded", at)
+            await end_credentials(connection, record, "superseded", now)
+        else:
+            await store.cancel_activations(connection, record.registry_key, at)
+            await store.cancel_tickets(connection, record.registry_key, at)
         await registry.change(connection, record)
         await store.add_activation(
             connection,

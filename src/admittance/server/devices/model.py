@@ -10,7 +10,8 @@ State = Literal["listed", "pending", "active", "released", "revoked", "decommiss
 ENDED: tuple[State, ...] = ("revoked", "decommissioned")
 
 Reported = Literal["lost", "stolen"]
-"""What an owner said of a device. Either way the owner hears when it appears; `stolen` also ends its access."""
+"""What an owner said of a device. Either way the owner hears when it appears, and it makes no enrolment codes;
+`stolen` also ends its access."""
 
 Assurance = Literal["self-asserted", "listed", "certified", "tpm"]
 
@@ -60,6 +61,11 @@ class DeviceRecord:
         if self.state == "pending" and self.pending_until is not None and self.pending_until > now:
             return self.account_id
         return None
+
+    def vouches(self, account_id: str, epoch: int) -> bool:
+        """Whether it may let others in: enrolled for that account in that epoch, and in the owner's hands."""
+        is_current = (self.account_id, self.epoch) == (account_id, epoch)
+        return is_current and self.state == "active" and not self.needs_ticket and self.reported is None
 
     def without_owner(self, state: State) -> "DeviceRecord":
         """The device as nobody's: what its owner, or an operator for that owner, said of it is gone."""

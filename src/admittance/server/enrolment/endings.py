@@ -1,4 +1,5 @@
-"""Ending a device's access, whatever the reason: every certificate, ticket and pending activation, at once."""
+"""Ending a device's access, whatever the reason, at once: every certificate, ticket and pending activation, the codes
+that it made, and what was asked, sent or answered for it as a second factor."""
 
 from collections.abc import Mapping
 
@@ -11,7 +12,21 @@ from admittance.server.devices import store as registry
 from admittance.server.devices.model import DeviceRecord
 from admittance.server.devices.sightings import forget_sightings
 from admittance.server.enrolment import store
+from admittance.server.enrolment.factors import store as factors
 from admittance.server.enrolment.model import RevocationReason
+
+
+async def end_credentials(
+    connection: AsyncConnection, device: DeviceRecord, reason: RevocationReason, now: float
+) -> int:
+    """End what was issued to the locked device, by it or for it. Returns how many certificates ended."""
+    at, key = int(now), device.registry_key
+    ended = await store.revoke_certificates(connection, key, reason, at)
+    await activations.cancel_tickets(connection, key, at)
+    await activations.cancel_activations(connection, key, at)
+    await factors.end_codes(connection, device.device_id)
+    await factors.end_questions(connection, key)
+    return ended
 
 
 class Endings:
@@ -32,14 +47,11 @@ class Endings:
         now: float,
     ) -> None:
         """Write `changed` and end what was issued; of a device that is nobody's, forget what its owner left."""
-        at, key = int(now), changed.registry_key
-        ended = await store.revoke_certificates(connection, key, reason, at)
-        await activations.cancel_tickets(connection, key, at)
-        await activations.cancel_activations(connection, key, at)
+        ended = await end_credentials(connection, changed, reason, now)
         await registry.change(connection, changed)
         if changed.account_id is None:
-            await registry.forget_owner(connection, key)
-            await forget_sightings(connection, key)
+            await registry.forget_owner(connection, changed.registry_key)
+            await forget_sightings(connection, changed.registry_key)
         await self._audit.append(
             connection,
             event=event,

@@ -18,6 +18,7 @@ from admittance.server.devices import store as registry
 from admittance.server.devices.model import ENDED, DeviceRecord, Reported
 from admittance.server.devices.sightings import forget_sightings
 from admittance.server.enrolment.endings import Endings
+from admittance.server.enrolment.factors import store as factors
 from admittance.server.enrolment.fleet import NOT_FOUND, checked_reason, visible
 from admittance.server.enrolment.mails import OwnerMails
 from admittance.wire.device_id import check_device_id
@@ -46,7 +47,8 @@ class Lifecycle:
         self._release_notice_s = release_notice_s
 
     async def report(self, account: AuthenticatedAccount, device_id: str, reported: Reported) -> None:
-        """The owner says that the device is lost or stolen. `stolen` ends its access and blocks claims.
+        """The owner says that the device is lost or stolen. `stolen` ends its access and blocks claims; of a
+        lost one, the enrolment codes that it made.
 
         Raises `NotFound`, or `Conflict` if it is not enrolled.
         """
@@ -71,6 +73,7 @@ class Lifecycle:
                 )
                 return
             await registry.change(connection, changed)
+            await factors.end_codes(connection, record.device_id)
             await self._append(connection, "device.lost", account, record, now)
 
         await self._on_locked(account, device_id, work)

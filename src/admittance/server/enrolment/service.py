@@ -43,6 +43,7 @@ from admittance.server.devices.catalogue import Catalogue
 from admittance.server.devices.model import DeviceRecord
 from admittance.server.devices.sightings import Sightings
 from admittance.server.enrolment import store
+from admittance.server.enrolment.endings import end_credentials
 from admittance.server.enrolment.factors.service import Factors
 from admittance.server.enrolment.issuance import CertificateIssuer, OperationalCertificate
 from admittance.server.enrolment.mails import OwnerMails
@@ -336,10 +337,7 @@ class EnrolmentService:
         )
 
     async def _reset(self, connection: AsyncConnection, record: DeviceRecord, resets: int, now: float) -> None:
-        at = int(now)
-        ended = await store.revoke_certificates(connection, record.registry_key, "superseded", at)
-        await activations.cancel_tickets(connection, record.registry_key, at)
-        await activations.cancel_activations(connection, record.registry_key, at)
+        ended = await end_credentials(connection, record, "superseded", now)
         await registry.change(connection, replace(record, resets=resets, needs_ticket=True))
         await self._audit.append(
             connection,

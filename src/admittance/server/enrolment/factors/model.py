@@ -14,6 +14,9 @@ ACCOUNT_TRIES_WINDOW_S = 3600
 
 REFUSED = "This second factor does not hold: it is wrong, outdated or used, or was tried too often."
 
+ENDED = 0
+"""Expiry of what was ended: before every clock's time, so that nodes whose clocks differ agree."""
+
 
 @dataclass(frozen=True)
 class MadeCode:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from admittance.errors import Conflict, Malformed, NotFound
+from admittance.errors import Conflict, Malformed, NotAllowed, NotFound
 from admittance.server.accounts.model import AuthenticatedAccount
 from admittance.server.accounts.trust import is_trusted, require_trusted, trust
 from admittance.server.activation import store as activations
@@ -54,8 +54,14 @@ class FactorSettings:
     clock: Clock
 
     async def code_for_device(self, device: AuthenticatedDevice) -> MadeCode:
-        """An enrolment code that an enrolled device of the account asks for. Raises `Throttled`."""
+        """An enrolment code that an enrolled device of the account asks for.
+
+        Raises `Throttled`; `NotAllowed` if the device is reported lost, or its access ended just now.
+        """
         async with self.database.transaction() as connection:
+            record = await registry.find(connection, device.device_id, lock=True)
+            if record is None or not record.vouches(device.account_id, device.epoch):
+                raise NotAllowed("This device makes no enrolment codes now.")
             return await self._code(connection, device.account_id, f"device:{device.device_id}")
 
     async def code_for_app(self, account: AuthenticatedAccount) -> MadeCode:

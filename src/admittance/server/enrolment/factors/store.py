@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admittance.server.devices.store import devices
+from admittance.server.enrolment.factors.model import ENDED
 from admittance.server.enrolment.factors.tables import (
     account_factors,
     approvals,
@@ -95,6 +96,21 @@ def _is_open(code_mac: bytes, account_id: str, bound_to: str, now: int) -> tuple
         table.used_at.is_(None),
         table.expires_at > now,
     )
+
+
+async def end_codes(connection: AsyncConnection, device_id: str) -> None:
+    """End the codes that this device made, and the SMS codes that were sent for it."""
+    device = f"device:{device_id}"
+    made = update(enrolment_codes).where(enrolment_codes.c.made_by == device, enrolment_codes.c.used_at.is_(None))
+    await connection.execute(made.values(expires_at=ENDED))
+    sent = update(sms_codes).where(sms_codes.c.bound_to == device, sms_codes.c.used_at.is_(None))
+    await connection.execute(sent.values(expires_at=ENDED))
+
+
+async def end_questions(connection: AsyncConnection, registry_key: bytes) -> None:
+    """End what the owner was asked about this device, and answered, and logins at its keyboard."""
+    for table in (approvals, device_logins):
+        await connection.execute(update(table).where(table.c.registry_key == registry_key).values(expires_at=ENDED))
 
 
 async def put_sms_code(

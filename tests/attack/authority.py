@@ -1,0 +1,87 @@
+"""Who may call which route of which listener: what the server promises, told apart from how it is tested."""
+
+ANYBODY = "anybody"
+PASSWORD = "an account's password"
+INVITE = "an invite's secret"
+ACCOUNT = "any account, for itself"
+TRUSTED = "a trusted app of any account, for itself"
+OWNER = "the device's owner, or an operator"
+OWNER_ALONE = "the device's owner"
+ASKED = "the account that the device waits for"
+TRUSTED_ASKED = "a trusted app of the account that the device waits for"
+OPERATOR = "an operator"
+IDENTITY = "the device's identity key"
+CERTIFICATE = "the device's certificate"
+ENDORSED = "a TPM that a trusted maker endorsed"
+TPM = "the device's TPM, on this connection"
+
+Route = tuple[str, str, str]
+"""Listener, method and path."""
+
+AUTHORITY: dict[Route, str] = {
+    ("people", "GET", "/healthz"): ANYBODY,
+    ("people", "GET", "/.well-known/admittance"): ANYBODY,
+    ("people", "POST", "/api/invites"): OPERATOR,
+    ("people", "POST", "/api/invites/accept"): INVITE,
+    ("people", "POST", "/api/tokens"): PASSWORD,
+    ("people", "DELETE", "/api/tokens/current"): ACCOUNT,
+    ("people", "GET", "/api/account"): ACCOUNT,
+    ("people", "GET", "/api/networks"): ACCOUNT,
+    ("people", "PUT", "/api/networks/{name}"): ACCOUNT,
+    ("people", "DELETE", "/api/networks/{name}"): ACCOUNT,
+    ("people", "GET", "/api/models"): ACCOUNT,
+    ("people", "POST", "/api/presence-codes"): ACCOUNT,
+    ("people", "POST", "/api/challenges"): ACCOUNT,
+    ("people", "POST", "/api/activations"): ACCOUNT,
+    ("people", "GET", "/api/devices"): ACCOUNT,
+    ("people", "GET", "/api/devices/{device_id}"): OWNER,
+    ("people", "GET", "/api/devices/{device_id}/history"): OWNER,
+    ("people", "POST", "/api/devices/{device_id}/revoke"): OWNER,
+    ("people", "POST", "/api/devices/{device_id}/decommission"): OWNER,
+    ("people", "POST", "/api/devices/{device_id}/release"): OWNER_ALONE,
+    ("people", "POST", "/api/devices/{device_id}/lost"): OWNER_ALONE,
+    ("people", "POST", "/api/devices/{device_id}/stolen"): OWNER_ALONE,
+    ("people", "POST", "/api/devices/{device_id}/found"): OWNER_ALONE,
+    ("people", "POST", "/api/devices/{device_id}/keep"): OWNER_ALONE,
+    ("people", "POST", "/api/devices/{device_id}/assign"): OPERATOR,
+    ("people", "POST", "/api/devices/{device_id}/release-notice"): OPERATOR,
+    ("people", "POST", "/api/enrolment-codes"): TRUSTED,
+    ("people", "GET", "/api/enrolments/pending"): ACCOUNT,
+    ("people", "POST", "/api/enrolments/{device_id}/approve"): TRUSTED_ASKED,
+    ("people", "POST", "/api/enrolments/{device_id}/deny"): ASKED,
+    ("people", "GET", "/api/account/factors"): ACCOUNT,
+    ("people", "PUT", "/api/account/factors"): TRUSTED,
+    ("people", "POST", "/api/account/totp"): TRUSTED,
+    ("people", "POST", "/api/account/totp/confirm"): TRUSTED,
+    ("people", "DELETE", "/api/account/totp"): TRUSTED,
+    ("people", "PUT", "/api/account/phone"): TRUSTED,
+    ("people", "POST", "/api/account/phone/confirm"): TRUSTED,
+    ("people", "DELETE", "/api/account/phone"): TRUSTED,
+    ("people", "POST", "/api/account/trust"): ACCOUNT,
+    ("people", "GET", "/d/{device_id}"): ANYBODY,
+    ("people", "POST", "/d/{device_id}"): ACCOUNT,
+    ("people", "GET", "/crl"): ANYBODY,
+    ("people", "POST", "/enrolment/bootstrap"): ANYBODY,
+    ("first_contact", "POST", "/enrolment/nonce"): ANYBODY,
+    ("first_contact", "POST", "/enrolment/requests"): IDENTITY,
+    ("first_contact", "POST", "/enrolment/resets"): IDENTITY,
+    ("first_contact", "POST", "/enrolment/login"): IDENTITY,
+    ("first_contact", "POST", "/enrolment/tpm/credential"): ENDORSED,
+    ("first_contact", "GET", "/enrolment/reachable"): ANYBODY,
+    ("first_contact", "GET", "/crl"): ANYBODY,
+    ("first_contact", "GET", "/tpm-session/nonce"): ANYBODY,
+    ("first_contact", "POST", "/tpm-session/challenge"): ANYBODY,
+    ("first_contact", "POST", "/tpm-session"): TPM,
+    ("first_contact", "GET", "/device/status"): TPM,
+    ("first_contact", "POST", "/device/enrolment-codes"): TPM,
+    ("device", "GET", "/device/status"): CERTIFICATE,
+    ("device", "POST", "/device/enrolment-codes"): CERTIFICATE,
+}
+PAGES: dict[Route, str] = {
+    ("people", "GET", path): ANYBODY for path in ("/invite", "/manual", "/static/invite.js", "/static/page.css")
+}
+
+
+def routes_of(*authorities: str) -> list[Route]:
+    """The routes that ask for one of these."""
+    return [route for route, authority in AUTHORITY.items() if authority in authorities]
