@@ -242,8 +242,7 @@ class Enrolment:
             used = self._stage.folder / "panel-code"
             phone = asyncio.create_task(self._provision(self._home, used))
             try:
-                refused = self._safe.told("factor_wanted")
-                await until(lambda: self._safe.told("factor_wanted") > refused, "A used code is refused.")
+                await self._home.says(self._safe, "factor", "factor_refused", "A used code is refused.")
                 code = await self._code_of_panel()
                 await self._stage.admit(
                     "safe-code", "device", "enrol", "--state", self._safe.state, "--code-file", code

@@ -223,14 +223,18 @@ class Household:
 
     async def joined(self, device: RunningDevice, ssid: str | None) -> None:
         """Wait until a device is on `ssid`, or on no network."""
+        await self.says(device, "joined", ssid, f"{device.model} is on {ssid or 'no network'}.")
+
+    async def says(self, device: RunningDevice, name: str, value: str | None, what: str) -> None:
+        """Wait until the status of a device has `value` under `name`. Raises `NotShown` with `what`."""
         deadline = time.monotonic() + WAIT_S
         while True:
             try:
-                if (await control.ask(device.state, "status"))["joined"] == ssid:
+                if (await control.ask(device.state, "status"))[name] == value:
                     return
             except Unavailable:
                 pass
-            require(time.monotonic() < deadline, f"{device.model} is on {ssid or 'no network'}.")
+            require(time.monotonic() < deadline, what)
             await asyncio.sleep(POLL_INTERVAL_S)
 
     def mailed(self) -> set[str]:

@@ -14,12 +14,12 @@ from admittance.device.clock import TrustedClock
 from admittance.device.keys import Made
 from admittance.device.log import Log
 from admittance.device.requests import Challenger, Requests, SoftwareRequests, Wanted
-from admittance.device.second_factor import SecondFactor
+from admittance.device.second_factor import WAITING, SecondFactor
 from admittance.device.state import Memory, Operational, PendingEnrolment
 from admittance.device.tpm.requests import TpmRequests
 from admittance.errors import Malformed, ServerRefused, TpmKeyLost
 from admittance.protocol.enrolment import build_reset_report
-from admittance.wire.enrolment import Enrolled
+from admittance.wire.enrolment import Enrolled, Factor
 from admittance.wire.factors import LoginStarted
 
 TICKET_USED: Final = "ticket_used"
@@ -104,9 +104,9 @@ class Enrolment:
         try:
             enrolled = await registrar.enrol(request.data)
         except ServerRefused as refusal:
-            self._after_refusal(refusal, pending)
+            self._after_refusal(refusal, pending, wanted.factor)
             raise
-        self._factor.answered(None)
+        self._factor.answered(None, wanted.factor)
         if self._memory.record.pending != pending:
             return
         self._keep(pending, enrolled, request.operational_spki)
@@ -152,11 +152,11 @@ class Enrolment:
             not_after_at=int(certificate.not_valid_after_utc.timestamp()),
         )
 
-    def _after_refusal(self, refusal: ServerRefused, pending: PendingEnrolment) -> None:
+    def _after_refusal(self, refusal: ServerRefused, pending: PendingEnrolment, sent: Factor | None) -> None:
         is_login = pending.epoch is not None
-        self._factor.answered(refusal, after_login=is_login)
+        self._factor.answered(refusal, sent, after_login=is_login)
         self._awaits_factor = is_login
-        if self._factor.cause:
+        if self._factor.cause or refusal.reason in WAITING:
             return
         if pending.ticket and (refusal.reason == TICKET_USED or self._memory.record.owned):
             self._memory.change(ticket=None, pending=None)

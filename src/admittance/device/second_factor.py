@@ -32,12 +32,13 @@ class SecondFactor:
         self.cause = ""
         self._was_given.set()
 
-    def answered(self, refusal: ServerRefused | None, *, after_login: bool = False) -> None:
-        """Note how the server answered: None for a certificate. After a login it says only that something was wrong.
+    def answered(self, refusal: ServerRefused | None, sent: Factor | None, *, after_login: bool = False) -> None:
+        """Note how the server answered a request with what was `sent`: None for a certificate. After a login it says
+        only that something was wrong.
 
-        What was given is kept only where the request as such was too old.
+        What was given is kept where the request as such was too old, and where it was given after the request.
         """
-        if refusal is not None and refusal.reason in _ASK_AGAIN:
+        if refusal is not None and (refusal.reason in _ASK_AGAIN or self._given not in (None, sent)):
             return
         self._given = None
         if refusal is None:
