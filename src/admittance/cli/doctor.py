@@ -20,7 +20,7 @@ EXITS = {"pass": 0, "warn": 1, "fail": 2}
 @config_option
 @json_option
 def doctor(config_path: Path | None, as_json: bool) -> None:
-    """Examine configuration, keys, database, certificates and mail; change nothing.
+    """Examine configuration, keys, database, certificates, mail and SMS; change nothing.
 
     Exit codes: 0 everything passed, 1 warnings, 2 failures.
 

@@ -16,10 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from admittance.errors import AdmittanceError, ConfigurationError
 from admittance.server.app import TLS_FOLDER
 from admittance.server.config import Config
+from admittance.server.enrolment.tpm.assembly import read_roots
 from admittance.server.foundation import open_database
 from admittance.server.keys.file import check_private
 from admittance.server.keystore import COMPLETE_FILE, check_directory, open_keystore
 from admittance.server.migrations.run import current_revision, newest_revision
+from admittance.server.sms.providers import configured_provider
 
 Grade = Literal["pass", "warn", "fail"]
 
@@ -45,7 +47,9 @@ async def examine(config: Config, now: float) -> list[Finding]:
         ("people certificate", _people_certificate),
         ("device certificate", _device_certificate),
         ("makers", _makers),
+        ("TPM makers", _tpm_makers),
         ("mail", _mail),
+        ("SMS", _sms),
     ]
     findings = []
     for name, check in checks:
@@ -134,22 +138,43 @@ async def _makers(config: Config, now: float) -> tuple[Grade, str]:
     return "pass", f"{len(config.models)} models, {len(config.makers)} makers"
 
 
+async def _tpm_makers(config: Config, now: float) -> tuple[Grade, str]:
+    roots = read_roots(config)
+    if not roots:
+        return "pass", "[tpm] ek_roots is empty: no device can prove its TPM"
+    for root in roots:
+        grade, detail = _expiry(root, now, root.subject.rfc4514_string() or "a CA without a name")
+        if grade != "pass":
+            return grade, f"[tpm] ek_roots: {detail}"
+    return "pass", f"CAs that may vouch for TPMs: {len(roots)}"
+
+
 async def _mail(config: Config, _now: float) -> tuple[Grade, str]:
     if not config.mail.smtp:
         return "warn", "[mail] smtp is empty: owners get no mail"
     if config.mail.password_file:
         check_private(config.path(config.mail.password_file))
     server = urlsplit(config.mail.smtp)
-    port = server.port or (465 if server.scheme == "smtps" else 25)
+    return await _answers(server.hostname, server.port or (465 if server.scheme == "smtps" else 25))
+
+
+async def _sms(config: Config, _now: float) -> tuple[Grade, str]:
+    if configured_provider(config) is None:
+        return "pass", "[sms] provider is none: no codes by SMS"
+    gateway = urlsplit(config.sms.url)
+    return await _answers(gateway.hostname, gateway.port or (443 if gateway.scheme == "https" else 80))
+
+
+async def _answers(host: str | None, port: int) -> tuple[Grade, str]:
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            _, writer = await asyncio.open_connection(server.hostname, port)
+            _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
-        return "fail", f"{server.hostname}:{port} does not answer within {CONNECT_TIMEOUT_S:.0f} s"
+        return "fail", f"{host}:{port} does not answer within {CONNECT_TIMEOUT_S:.0f} s"
     except OSError as error:
-        return "fail", f"{server.hostname}:{port}: {error.strerror or error}"
+        return "fail", f"{host}:{port}: {error.strerror or error}"
     writer.close()
-    return "pass", f"{server.hostname}:{port} answers"
+    return "pass", f"{host}:{port} answers"
 
 
 def _own_expiry(path: Path, now: float) -> tuple[Grade, str]:

@@ -1,16 +1,20 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from admittance.cli import COMMANDS, main
+from tests.swtpm_world import EkAuthority
 from tests.unit.server.serving import free_ports
 
 ADMIT = [sys.executable, "-c", "from admittance.cli import run; run()"]
@@ -137,6 +141,43 @@ def test_doctor_finds_what_is_wrong(config: Path) -> None:
     grades = {finding["check"]: finding["grade"] for finding in json.loads(output)["findings"]}
     assert grades["database"] == "pass"
     assert {name for name, grade in grades.items() if grade == "fail"} == {"file modes", "keys", "mail"}
+
+
+def findings(config: Path) -> dict[str, tuple[str, str]]:
+    output = invoke("doctor", "--json", "--config", str(config))[1]
+    return {found["check"]: (found["grade"], found["detail"]) for found in json.loads(output)["findings"]}
+
+
+def test_doctor_examines_the_cas_of_tpm_makers(config: Path) -> None:
+    assert findings(config)["TPM makers"] == ("pass", "[tpm] ek_roots is empty: no device can prove its TPM")
+    config.write_text(config.read_text() + '[tpm]\nek_roots = ["ek-ca.pem"]\n')
+    root = config.parent / "ek-ca.pem"
+    assert findings(config)["TPM makers"] == ("fail", f"[tpm] ek_roots {root}: No such file or directory")
+    root.write_bytes(EkAuthority().certificate.public_bytes(Encoding.PEM))
+    assert findings(config)["TPM makers"] == ("pass", "CAs that may vouch for TPMs: 1")
+    expired = EkAuthority("Old", now=datetime.now(UTC) - timedelta(days=40))
+    with root.open("ab") as file:
+        file.write(expired.certificate.public_bytes(Encoding.PEM))
+    grade, detail = findings(config)["TPM makers"]
+    assert grade == "fail"
+    assert "CN=Old expired on" in detail
+
+
+def test_doctor_examines_the_sms_gateway(config: Path) -> None:
+    assert findings(config)["SMS"] == ("pass", "[sms] provider is none: no codes by SMS")
+    with socket.create_server(("127.0.0.1", 0)) as gateway:
+        port = gateway.getsockname()[1]
+        config.write_text(
+            f'{config.read_text()}[sms]\nprovider = "http"\nurl = "http://127.0.0.1:{port}/"\ntoken_file = "token"\n'
+        )
+        token = config.parent / "token"
+        assert findings(config)["SMS"][0] == "fail"
+        token.touch(mode=0o644)
+        assert findings(config)["SMS"][0] == "fail"
+        token.chmod(0o600)
+        token.write_text("token\n")
+        assert findings(config)["SMS"] == ("pass", f"127.0.0.1:{port} answers")
+    assert findings(config)["SMS"] == ("fail", f"127.0.0.1:{port}: Connect call failed ('127.0.0.1', {port})")
 
 
 def test_doctor_fails_on_a_wrong_configuration(tmp_path: Path) -> None:

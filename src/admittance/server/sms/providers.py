@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from admittance.errors import ConfigurationError
+from admittance.server.config import Config
 from admittance.server.keys.file import read_secret
 from admittance.server.sms.http import HttpGateway, HttpProvider
 from admittance.server.sms.port import SmsProvider
@@ -56,3 +57,16 @@ def provider_for(name: str, settings: SmsSettings) -> SmsProvider | None:
     if factory is None:
         raise ConfigurationError(f"[sms] provider {name!r} is unknown; write one of {', '.join(PROVIDERS)}")
     return factory(settings)
+
+
+def configured_provider(config: Config) -> SmsProvider | None:
+    """The provider of ``[sms]``, as `provider_for` gives it."""
+    sms = config.sms
+    return provider_for(
+        sms.provider,
+        SmsSettings(
+            url=sms.url,
+            token_file=config.path(sms.token_file) if sms.token_file else None,
+            ca_file=config.path(sms.ca_file) if sms.ca_file else None,
+        ),
+    )

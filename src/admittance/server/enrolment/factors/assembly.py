@@ -24,7 +24,7 @@ from admittance.server.enrolment.mails import OwnerMails
 from admittance.server.enrolment.nonces import Nonces
 from admittance.server.foundation import Foundation
 from admittance.server.sms.outbox import SmsOutbox
-from admittance.server.sms.providers import SmsSettings, provider_for
+from admittance.server.sms.providers import configured_provider
 from admittance.server.sms.sender import SmsSender
 
 
@@ -70,14 +70,7 @@ def build(
     """Raises `ConfigurationError` if ``[sms]`` cannot be used."""
     config, keys = foundation.config, foundation.keystore
     database, audit, clock = foundation.database, foundation.audit_log, foundation.clock
-    provider = provider_for(
-        config.sms.provider,
-        SmsSettings(
-            url=config.sms.url,
-            token_file=config.path(config.sms.token_file) if config.sms.token_file else None,
-            ca_file=config.path(config.sms.ca_file) if config.sms.ca_file else None,
-        ),
-    )
+    provider = configured_provider(config)
     outbox = None if provider is None else SmsOutbox(foundation.envelope)
     sender = (
         None

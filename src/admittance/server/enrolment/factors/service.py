@@ -133,6 +133,7 @@ class Factors:
             await self._sms.send(connection, account_id, bound_to, f"enrol the device {device.device_id}", now)
             return Refusal("", FactorRequired(kinds))
         if await self.use(connection, account_id, bound_to, factor, now):
+            await store.end_approvals(connection, device.registry_key)
             return factor.kind
         return Refusal(f"factor_{factor.kind}", refused())
 

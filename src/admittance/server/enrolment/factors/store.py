@@ -113,6 +113,12 @@ async def end_questions(connection: AsyncConnection, registry_key: bytes) -> Non
         await connection.execute(update(table).where(table.c.registry_key == registry_key).values(expires_at=ENDED))
 
 
+async def end_approvals(connection: AsyncConnection, registry_key: bytes) -> None:
+    """End what the owner was asked about this device, and any answer that was not used."""
+    unused = update(approvals).where(approvals.c.registry_key == registry_key, approvals.c.used_at.is_(None))
+    await connection.execute(unused.values(expires_at=ENDED))
+
+
 async def put_sms_code(
     connection: AsyncConnection, account_id: str, bound_to: str, code_mac: bytes, expires_at: int
 ) -> None:

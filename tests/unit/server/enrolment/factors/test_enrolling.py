@@ -231,6 +231,21 @@ async def test_the_owner_approves(world: FactorWorld) -> None:
         await world.settings.decide(owner, device.device_id, approve=True)
 
 
+@pytest.mark.parametrize("decided", [False, True])
+async def test_a_device_that_enrols_by_a_code_waits_for_no_approval(world: FactorWorld, decided: bool) -> None:
+    owner = await world.owner()
+    device, ticket = await world.waiting(owner)
+    with pytest.raises(FactorRequired):
+        await world.enrol(device, ticket)
+    if decided:
+        await world.settings.decide(owner, device.device_id, approve=True)
+    code = await world.settings.code_for_app(owner)
+    await world.enrol(device, ticket, factor=factor("code", code.code))
+    assert await world.settings.pending(owner) == []
+    with pytest.raises(NotFound):
+        await world.settings.decide(owner, device.device_id, approve=True)
+
+
 async def test_a_denied_device_has_lost_its_ticket(world: FactorWorld) -> None:
     owner = await world.owner()
     device, ticket = await world.waiting(owner, "gate")
