@@ -172,10 +172,8 @@ class Enrolment:
                 statements = [statement["about"] for statement in tpm["statements"]]
                 require(statements == ["operational key", "identity key"], "The TPM certified both keys.")
                 require(len(tpm["checks"]) > 0, "The checks are told.")
-                step.facts[device.model] = {
-                    "checks": len(tpm["checks"]),
-                    "endorsement": tpm["ek_chain"][0]["issuer"],
-                }
+                issuer = tpm["ek_chain"][0]["issuer"]
+                step.facts[device.model] = f"{len(tpm['checks'])} checks, endorsed by {issuer}"
 
     async def _use_sessions(self) -> None:
         with self._story.step("sessions", "Both devices use the server in TPM sessions") as step:
@@ -303,11 +301,13 @@ class Enrolment:
             step.facts["events"] = [event[0] for event in events]
 
     async def _receive_mails(self) -> None:
-        with self._story.step("mail", "Each owner got mails that tell what was enrolled, and how to revoke") as step:
+        with self._story.step("mail", "Mails tell each owner what was enrolled, and how to revoke") as step:
             for home, devices in ((self._home, (self._panel, self._safe)), (self._buyer, (self._safe,))):
                 wanted = {device.device_id for device in devices}
                 await until(partial(_mailed, home, wanted), f"Mails to {home.owner} name each device.")
-            step.facts["mails"] = len(self._stage.mails())
+            mails = [mail.as_string() for mail in self._stage.mails()]
+            require(all("admit devices revoke" in mail for mail in mails), "Each mail tells how to revoke.")
+            step.facts["mails"] = len(mails)
 
     async def _verify_audit_log(self) -> None:
         with self._story.step("audit", "The audit log verifies") as step:
