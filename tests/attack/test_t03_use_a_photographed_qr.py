@@ -140,11 +140,13 @@ async def _siege(world: World, device: Device, photo: PossessionQr) -> AsyncIter
             refusals.append((await _half_open(guest, username)).name)
 
     async def hold_connections(guest: Guest) -> None:
-        held = [await guest.network.open_connection(*ACCESS_POINT) for _ in range(2 * MAX_CONNECTIONS)]
+        held: list[asyncio.StreamWriter] = []
         try:
+            for _ in range(2 * MAX_CONNECTIONS):
+                held.append((await guest.network.open_connection(*ACCESS_POINT))[1])
             await asyncio.sleep(0.5)
         finally:
-            for _, writer in held:
+            for writer in held:
                 writer.transport.abort()
 
     async def attack(way: Callable[[Guest], Awaitable[None]]) -> None:

@@ -3,6 +3,7 @@ change what the audit log tells, so that nobody notices.
 """
 
 import asyncio
+import base64
 import hashlib
 import json
 import os
@@ -217,16 +218,18 @@ async def test_a_change_is_found_and_named(log: Log, name: str) -> None:
     assert str(number) in found.last["detail"]
 
 
-async def test_a_cut_journal_is_found(log: Log) -> None:
-    """Whoever gets at the journal, too, but not at the key, cannot move its last checkpoint."""
+async def test_a_rewritten_journal_is_found(log: Log) -> None:
+    """Whoever writes the journal, too, but has not the key, cannot move its last checkpoint to an earlier row."""
     copy = log.copy()
     (journal,) = copy.data.glob("audit-checkpoints*")
     lines = journal.read_bytes().splitlines()
     last = json.loads(lines[-1])
     with copy.rewritten() as database:
         kept = last["number"] - 1
+        (mac,) = database.execute("SELECT mac FROM audit WHERE number = ?", (kept,)).fetchone()
         database.execute("DELETE FROM audit WHERE number > ?", (kept,))
-    journal.write_bytes(b"\n".join([*lines[:-1], json.dumps(last | {"number": kept}).encode()]) + b"\n")
+    moved = last | {"number": kept, "mac": base64.b64encode(mac).decode()}
+    journal.write_bytes(b"".join(line + b"\n" for line in (*lines[:-1], json.dumps(moved).encode())))
     found = await copy.verify()
     assert found.last.get("error") == "audit_broken"
 
