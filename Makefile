@@ -12,7 +12,7 @@ SYNC := $(UV) sync --locked --inexact --all-extras
 # What builds tpm2-pytss, and the software TPM with the tools that tests compare it with.
 TPM_PACKAGES := build-essential curl gnutls-bin libtss2-dev openssl pkg-config python3-dev swtpm swtpm-tools tpm2-tools
 
-BENCHES ?= onboarding provisioning
+BENCHES ?= onboarding provisioning enrolment
 
 .PHONY: help setup demo demo-enrolment test check bench fmt proto clean
 help: ## list the targets
