@@ -1,6 +1,7 @@
 """Signing and verifying COSE_Sign1 with P-256 (ES256) and Ed25519 (EdDSA) keys, and no others."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol, TypeAlias
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -14,7 +15,15 @@ from admittance.wire.cose import ALG, EDDSA, ES256, KID, X5CHAIN, Sign1, protect
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
+ECDSA_SHA256 = ec.ECDSA(hashes.SHA256())
+
+# What the one DER encoding of a P-256 key starts with, up to its uncompressed point (RFC 5480, section 2), and of
+# an Ed25519 key (RFC 8410, section 4). What follows has a fixed size.
+P256_SPKI_HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+_ED25519_SPKI_HEAD = bytes.fromhex("302a300506032b6570032100")
+
 _P256_COORDINATE_BYTES = 32
+_CACHED_KEYS = 256
 
 # The encodings of the points of order 1, 2, 4 and 8 on edwards25519, canonical or not.
 SMALL_ORDER_POINTS = frozenset(
@@ -63,7 +72,7 @@ class SoftwareSigner:
     def sign(self, data: bytes) -> bytes:
         if isinstance(self._private_key, ed25519.Ed25519PrivateKey):
             return self._private_key.sign(data)
-        r, s = decode_dss_signature(self._private_key.sign(data, ec.ECDSA(hashes.SHA256())))
+        r, s = decode_dss_signature(self._private_key.sign(data, ECDSA_SHA256))
         return r.to_bytes(_P256_COORDINATE_BYTES) + s.to_bytes(_P256_COORDINATE_BYTES)
 
 
@@ -72,6 +81,7 @@ def spki_of(public_key: PublicKey) -> bytes:
     return public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
+@lru_cache(_CACHED_KEYS)
 def load_public_key(spki: bytes) -> PublicKey:
     """Load a SubjectPublicKeyInfo (DER).
 
@@ -87,7 +97,7 @@ def load_public_key(spki: bytes) -> PublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
         raise KeyRefused("Only P-256 and Ed25519 keys are accepted.")
     _algorithm_of(key)
-    if spki_of(key) != spki:
+    if not spki.startswith((P256_SPKI_HEAD, _ED25519_SPKI_HEAD)):
         raise Malformed("SubjectPublicKeyInfo that is not in its DER encoding")
     if isinstance(key, ed25519.Ed25519PublicKey) and key.public_bytes_raw() in SMALL_ORDER_POINTS:
         raise KeyRefused("The Ed25519 key is a point of small order.")
@@ -141,7 +151,7 @@ def _verify(public_key: PublicKey, signature: bytes, data: bytes) -> None:
         raise InvalidSignature
     r = int.from_bytes(signature[:_P256_COORDINATE_BYTES])
     s = int.from_bytes(signature[_P256_COORDINATE_BYTES:])
-    public_key.verify(encode_dss_signature(r, s), data, ec.ECDSA(hashes.SHA256()))
+    public_key.verify(encode_dss_signature(r, s), data, ECDSA_SHA256)
 
 
 def _algorithm_of(key: PublicKey) -> int:

@@ -1,9 +1,8 @@
 """Device ids and registry keys: both are derived from the identity key, so neither can be chosen."""
 
 import base64
+import hashlib
 import re
-
-from cryptography.hazmat.primitives import hashes
 
 from admittance.errors import Malformed
 
@@ -12,9 +11,7 @@ _PATTERN = re.compile(r"AD[A-Z2-7]{20}")
 
 def registry_key(spki: bytes) -> bytes:
     """SHA-256 over the identity's SubjectPublicKeyInfo (DER): the key of the registry, 32 bytes."""
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(spki)
-    return digest.finalize()
+    return hashlib.sha256(spki).digest()
 
 
 def device_id(spki: bytes) -> str:

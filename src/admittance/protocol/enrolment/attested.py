@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.x509.oid import NameOID
 
 from admittance.errors import AttestationMissing, KeyRefused, Misuse, SignatureInvalid, WrongDevice
 from admittance.protocol.enrolment import key_rules
-from admittance.protocol.signing import Signer
+from admittance.protocol.signing import ECDSA_SHA256, Signer
 from admittance.protocol.tpm.certify import AttestationKey, CertifiedKey, check_attestation_key, verify_certified
 from admittance.protocol.tpm.quote import PcrPolicy, verify_quote
 from admittance.wire.cose import ES256
@@ -124,7 +123,7 @@ def _check_request(request: AttestedRequest, identity_spki: bytes) -> None:
     if not hmac.compare_digest(request.subject, subject_of(device_id_of(identity_spki))):
         raise WrongDevice("The request's subject is not the device id of its identity key.")
     try:
-        key.verify(request.signature, request.info, ec.ECDSA(hashes.SHA256()))
+        key.verify(request.signature, request.info, ECDSA_SHA256)
     except InvalidSignature as error:
         raise SignatureInvalid("The request is not signed by the key that it asks a certificate for.") from error
 

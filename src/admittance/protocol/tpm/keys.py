@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from admittance.errors import Malformed, SignatureInvalid
+from admittance.protocol.signing import P256_SPKI_HEAD
 from admittance.wire.tpm import algorithms as alg
 from admittance.wire.tpm.public import HASHES, EccParameters, Public, RsaParameters
 from admittance.wire.tpm.signature import EcdsaSignature, RsassaSignature, decode_signature
@@ -16,8 +17,6 @@ from admittance.wire.tpm.signature import EcdsaSignature, RsassaSignature, decod
 TpmKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 _EXPONENT = 65537
-# What every SubjectPublicKeyInfo of a P-256 key starts with, up to its uncompressed point (RFC 5480, section 2).
-_P256_SPKI_HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 _CURVES: dict[int, ec.EllipticCurve] = {alg.NIST_P256: ec.SECP256R1(), alg.NIST_P384: ec.SECP384R1()}
 
 
@@ -43,7 +42,7 @@ def is_key(public: Public, p256_spki: bytes) -> bool:
     parameters = public.parameters
     if not isinstance(parameters, EccParameters) or parameters.curve != alg.NIST_P256:
         return False
-    return hmac.compare_digest(_P256_SPKI_HEAD + parameters.x + parameters.y, p256_spki)
+    return hmac.compare_digest(P256_SPKI_HEAD + parameters.x + parameters.y, p256_spki)
 
 
 def verify_signature(signer: Public, key: TpmKey, data: bytes, signature: bytes) -> None:

@@ -1,5 +1,6 @@
 """TPMT_PUBLIC: the public area of an RSA or ECC key, its attributes and its name."""
 
+import hashlib
 from dataclasses import dataclass
 from enum import IntFlag
 from struct import Struct
@@ -116,9 +117,7 @@ def name_of(public: Public, encoded: bytes) -> bytes:
 
 def digest(hash_alg: int, data: bytes) -> bytes:
     """The digest of `data` with one of the allowed hashes."""
-    hashing = hashes.Hash(HASHES[hash_alg])
-    hashing.update(data)
-    return hashing.finalize()
+    return hashlib.new(HASHES[hash_alg].name, data).digest()
 
 
 HASHES: dict[int, hashes.HashAlgorithm] = {
