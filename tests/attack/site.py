@@ -4,6 +4,7 @@ The server is the real program. The devices have identities from the maker, but 
 test: whoever bought one and opened it can do the same.
 """
 
+import asyncio
 import json
 import os
 import secrets
@@ -20,14 +21,16 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import make_url, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from admittance.cli import main
 from admittance.client.dpop import DpopKey
-from admittance.demo.processes import Program, Programs
+from admittance.demo.processes import Outcome, Program, Programs
 from admittance.demo.stage import Ports, Stage, device_model
 from admittance.maker.authority import Maker, init_maker
 from admittance.maker.making import MANIFEST, BatchPlan, make_batch
@@ -161,7 +164,8 @@ class Site:
                 made = list(make_batch(self.maker, PLANS[model], count, batch, now))
                 self.unused[model] = [_opened(each.directory) for each in made]
                 lines.write((batch / MANIFEST).read_bytes() if made else b"")
-        await self.stage.admit("import", "devices", "import", manifest, "--config", self.stage.config)
+        imported = await command("devices", "import", manifest, "--config", self.stage.config)
+        assert imported.code == 0, imported.objects
 
     def take(self, model: str = LAMP) -> FakeDevice:
         """A device of the manifest that no test used yet."""
@@ -191,8 +195,7 @@ class Site:
         """The one operator of this server."""
         if "operator" not in self.people_met:
             email = f"operator-{secrets.token_hex(3)}@example.org"
-            command = ("account", "invite", email, "--operator", "--config", self.stage.config)
-            invited = await self.stage.admit("invite", *command)
+            invited = await command("account", "invite", email, "--operator", "--config", self.stage.config)
             self.people_met["operator"] = await self._accept(email, invited.last["link"])
         return self.people_met["operator"]
 
@@ -385,6 +388,12 @@ async def database_of_its_own(server_url: str) -> AsyncIterator[str]:
         yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
         await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     await engine.dispose()
+
+
+async def command(*arguments: str | Path) -> Outcome:
+    """Run a command of the server's operator in this process: starting Python anew takes longer than its work."""
+    done = await asyncio.to_thread(CliRunner().invoke, main, [*map(str, arguments), "--json"])
+    return Outcome(done.exit_code, tuple(map(json.loads, done.output.splitlines())))
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:

@@ -2,7 +2,6 @@
 change what the audit log tells, so that nobody notices.
 """
 
-import asyncio
 import base64
 import hashlib
 import json
@@ -16,16 +15,14 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from click.testing import CliRunner
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from admittance.cli import main
 from admittance.demo.processes import Outcome
 from admittance.server.audit.model import Entry
 from admittance.server.audit.store import row_mac
-from tests.attack.site import Site, database_of_its_own
+from tests.attack.site import Site, command, database_of_its_own
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -52,9 +49,7 @@ class Log:
 
     async def verify(self, config: Path) -> Outcome:
         """What `admit audit verify` says of a server's log."""
-        command = ["audit", "verify", "--config", str(config), "--json"]
-        done = await asyncio.to_thread(CliRunner().invoke, main, command)
-        return Outcome(done.exit_code, tuple(map(json.loads, done.output.splitlines())))
+        return await command("audit", "verify", "--config", config)
 
 
 @dataclass
