@@ -283,7 +283,7 @@ class World:
         entry = ManifestEntry(
             device.device_id, device.model, device.presence, device.identity.spki, device.certificate, sealed
         )
-        return encode_line(dataclasses.replace(entry, **changes))  # type: ignore[arg-type]
+        return encode_line(dataclasses.replace(entry, **changes))
 
     async def take(self, *devices: FakeDevice) -> ImportSummary:
         """Import devices as their manifest lists them."""

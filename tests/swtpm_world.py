@@ -79,22 +79,22 @@ class EkAuthority:
         usage = key_usage(key_encipherment=rsa_key, key_agreement=not rsa_key)
         builder = self._builder(None, key, str(changes.get("issuer", self.name)))
         builder = builder.add_extension(x509.BasicConstraints(bool(changes.get("ca")), None), critical=True)
-        builder = builder.add_extension(changes.get("usage", usage), critical=True)  # type: ignore[arg-type]
+        builder = builder.add_extension(changes.get("usage", usage), critical=True)
         purposes = changes.get("purposes", [EK_CERTIFICATE])
-        builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)  # type: ignore[arg-type]
+        builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         directory = x509.Name([x509.NameAttribute(x509.ObjectIdentifier("2.23.133.2.1"), "id:00001014")])
         alternative = x509.SubjectAlternativeName([x509.DirectoryName(directory)])
         builder = builder.add_extension(alternative, critical=True)
-        for extension in changes.get("extensions", []):  # type: ignore[attr-defined]
+        for extension in changes.get("extensions", []):
             builder = builder.add_extension(extension, critical=True)
-        return builder.sign(changes.get("signed_by", self.key), hashes.SHA256()).public_bytes(Encoding.DER)  # type: ignore[arg-type]
+        return builder.sign(changes.get("signed_by", self.key), hashes.SHA256()).public_bytes(Encoding.DER)
 
     def _builder(self, subject: str | None, key: object, issuer: str) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
             .subject_name(_named(subject))
             .issuer_name(_named(issuer))
-            .public_key(key)  # type: ignore[arg-type]
+            .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(self.now - timedelta(hours=1))
             .not_valid_after(self.now + timedelta(days=30))
@@ -190,7 +190,7 @@ def _chains(tpm: Swtpm, authority: EkAuthority) -> dict[EkKind, tuple[bytes, ...
     chains: dict[EkKind, tuple[bytes, ...]] = {}
     for kind, index in _CERTIFICATE_INDEX.items():
         tpm.tool("tpm2_nvread", "-C", "o", "-o", f"ek-{kind}.der", index)
-        chains[kind] = ((tpm.folder / f"ek-{kind}.der").read_bytes(),)  # type: ignore[index]
+        chains[kind] = ((tpm.folder / f"ek-{kind}.der").read_bytes(),)
     tpm.tool("tpm2_createek", "-G", "ecc", "-c", _EK_HANDLE["p256"], "-f", "pem", "-u", "ek-p256.pem")
     public = serialization.load_pem_public_key((tpm.folder / "ek-p256.pem").read_bytes())
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -38,7 +38,7 @@ class TpmDevice(FakeDevice):
             "ek_chain": [certificate],
             "ak_public": self.tpm.attestation_public(self.attestation_label),
         }
-        return CredentialRequest(**(values | changes))  # type: ignore[arg-type]
+        return CredentialRequest(**(values | changes))
 
     def answer(self, challenge: CredentialChallenge) -> TpmProof:
         secret = self.tpm.activate(self.attestation_label, challenge.id_object, challenge.encrypted_secret)

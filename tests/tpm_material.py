@@ -82,7 +82,7 @@ class MemoryTpm:
 
     @property
     def identity_spki(self) -> bytes:
-        return SoftwareSigner(self.identity).spki  # type: ignore[arg-type]
+        return SoftwareSigner(self.identity).spki
 
     @property
     def device_id(self) -> str:
@@ -96,7 +96,7 @@ class MemoryTpm:
             firmware_version=0x20191023_00163636,
             attested=attested,
         )
-        return replace(statement, **changes)  # type: ignore[arg-type]
+        return replace(statement, **changes)
 
     def statement(self, attest: bytes, public: Public | None = None) -> TpmStatement:
         return TpmStatement(attest, signed(self.ak, attest), None if public is None else public.encode())

@@ -26,7 +26,7 @@ AT_ONCE = 30
 def _certified_by(maker: Callable[[Site], Maker], **options: object) -> Callable[[Site], FakeDevice]:
     def make(site: Site) -> FakeDevice:
         device = invented(VAULT)
-        device.certificate = certificate_for(maker(site), device, VAULT, **options)  # type: ignore[arg-type]
+        device.certificate = certificate_for(maker(site), device, VAULT, **options)
         return device
 
     return make

@@ -181,7 +181,7 @@ def enrolment(tpm: MemoryTpm = TPM, **changes: Any) -> bytes:
         "csr": tpm.csr(),
         "proof": TpmProof(bytes(16), bytes(32)),
     }
-    signer = SoftwareSigner(tpm.identity)  # type: ignore[arg-type]
+    signer = SoftwareSigner(tpm.identity)
     return sign_request(signer, EnrolmentRequest(**(fields | changes)))
 
 

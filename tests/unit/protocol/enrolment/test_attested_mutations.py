@@ -57,7 +57,7 @@ def request(tpm: MemoryTpm, csr: bytes) -> bytes:
     """The request that the identity key signs."""
     proof = TpmProof(bytes(16), bytes(32))
     content = EnrolmentRequest(NONCE, tpm.device_id, 4, bytes(32), csr, proof)
-    return sign_request(SoftwareSigner(tpm.identity), content)  # type: ignore[arg-type]
+    return sign_request(SoftwareSigner(tpm.identity), content)
 
 
 def nothing_signed_again(tpm: MemoryTpm, chance: random.Random) -> bytes | None:

@@ -30,7 +30,7 @@ NAME = b"\x00\x0b" + bytes(range(32))
 
 def ek(kind: str) -> Public:
     key, name_alg, _, bits = KEYS[kind]
-    public = public_of(key, scheme=None, name_alg=name_alg)  # type: ignore[arg-type]
+    public = public_of(key, scheme=None, name_alg=name_alg)
     parameters = public.parameters
     if isinstance(parameters, RsaParameters):
         parameters = RsaParameters(Symmetric(bits), None, parameters.key_bits, parameters.modulus)
@@ -41,7 +41,7 @@ def ek(kind: str) -> Public:
 
 def kdfa(digest: object, key: bytes, label: bytes, context: bytes, bits: int) -> bytes:
     data = b"\x00\x00\x00\x01" + label + b"\x00" + context + bits.to_bytes(4)
-    return hmac.new(key, data, digest).digest()[: bits // 8]  # type: ignore[arg-type]
+    return hmac.new(key, data, digest).digest()[: bits // 8]
 
 
 def seed_of(kind: str, secret: EncryptedPoint | EncryptedSeed) -> bytes:

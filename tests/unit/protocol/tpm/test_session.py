@@ -19,7 +19,7 @@ GOOD = {
 
 
 def test_a_session_is_good_for_what_it_was_signed_for() -> None:
-    data = signing_input(**GOOD)  # type: ignore[arg-type]
+    data = signing_input(**GOOD)
     verify_session(sign_session(SIGNER, data), SIGNER.spki, data)
     assert cbor.decode(data) == ["admittance/tpm-session/1", *GOOD.values()]
 
@@ -36,14 +36,14 @@ def test_a_session_is_good_for_what_it_was_signed_for() -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_and_for_nothing_else(change: dict[str, object]) -> None:
-    signature = sign_session(SIGNER, signing_input(**GOOD))  # type: ignore[arg-type]
+    signature = sign_session(SIGNER, signing_input(**GOOD))
     with pytest.raises(SignatureInvalid):
-        verify_session(signature, SIGNER.spki, signing_input(**(GOOD | change)))  # type: ignore[arg-type]
+        verify_session(signature, SIGNER.spki, signing_input(**(GOOD | change)))
 
 
 @pytest.mark.parametrize("spki", [b"", SoftwareSigner(p256("another")).spki])
 def test_another_key(spki: bytes) -> None:
-    data = signing_input(**GOOD)  # type: ignore[arg-type]
+    data = signing_input(**GOOD)
     with pytest.raises(SignatureInvalid):
         verify_session(sign_session(SIGNER, data), spki, data)
 
@@ -51,4 +51,4 @@ def test_another_key(spki: bytes) -> None:
 @pytest.mark.parametrize("signature", [b"", bytes(64), bytes(65)])
 def test_no_signature(signature: bytes) -> None:
     with pytest.raises(SignatureInvalid):
-        verify_session(signature, SIGNER.spki, signing_input(**GOOD))  # type: ignore[arg-type]
+        verify_session(signature, SIGNER.spki, signing_input(**GOOD))

@@ -197,7 +197,7 @@ async def test_a_wrong_signature_looks_like_a_wrong_ticket(world: World) -> None
 async def test_the_identity_key_is_no_operational_key(world: World) -> None:
     device, ticket = await activated(world)
     nonce, _ = world.services.enrolments.nonce(device.device_id)
-    identity: ec.EllipticCurvePrivateKey = device.identity._private_key  # type: ignore[assignment]
+    identity: ec.EllipticCurvePrivateKey = device.identity._private_key
     with pytest.raises(KeyRefused):
         await world.services.enrolments.enrol(device.enrolment(identity, nonce, ticket), "")
 

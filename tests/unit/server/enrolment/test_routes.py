@@ -136,8 +136,8 @@ async def test_a_device_goes_from_its_setup_code_to_its_revocation(world: World,
         "network_name": "home",
         "app_key": os.urandom(32),
     }
-    activation = await app.activate(**wanted)  # type: ignore[arg-type]
-    assert (await app.activate(**wanted)) == activation  # type: ignore[arg-type]
+    activation = await app.activate(**wanted)
+    assert (await app.activate(**wanted)) == activation
     opened = device.open(base64url.decode(activation.sealed), world.root_spki_sha256)
     assert opened.configuration.network
 

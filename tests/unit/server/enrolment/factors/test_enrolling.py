@@ -182,7 +182,7 @@ async def test_an_unconfirmed_authenticator_app_counts_for_nothing(world: Factor
     app = pyotp.parse_uri(uri)
     device, ticket = await world.waiting(owner)
     with pytest.raises(FactorRefused):
-        await world.enrol(device, ticket, factor=factor("totp", app.at(int(world.clock()))))  # type: ignore[union-attr]
+        await world.enrol(device, ticket, factor=factor("totp", app.at(int(world.clock()))))
     await world.settings.begin_totp(owner)
     with pytest.raises(NotFound):
         await world.settings.remove_phone(owner)
