@@ -134,7 +134,7 @@ presence = "display"
 keyboard = true
 """
     settings += tpm_settings(folder)
-    async with site_on(request, folder / "site", policy=settings, lamps=1, locks=0) as site:
+    async with site_on(request, folder / "site", policy=settings, lamps=0, locks=0) as site:
         opened = FactorSite(site, folder, {})
         await site.stage.programs.start(
             "sms",
@@ -143,20 +143,24 @@ keyboard = true
                 *("--token-file", token, "--out", opened.inbox),
             ],
         )
-        for model, count in ((SAFE, 80), (PANEL, 10)):
-            await _stock(opened, model, count)
+        await _stock(opened, {SAFE: 80, PANEL: 10})
         async with asyncio.timeout(30):
             while not opened.inbox.exists():
                 await asyncio.sleep(0.05)
         yield opened
 
 
-async def _stock(opened: FactorSite, model: str, count: int) -> None:
-    site, batch = opened.site, opened.folder / "made" / model
-    plan = BatchPlan(model=model, presence="display", seal="classic", certified=False, algorithm="p256")
-    made = list(make_batch(site.maker, plan, count, batch, datetime.now(UTC).replace(microsecond=0)))
-    opened.unused[model] = [_opened(each.directory) for each in made]
-    await site.stage.admit(f"import-{model}", "devices", "import", batch / MANIFEST, "--config", site.stage.config)
+async def _stock(opened: FactorSite, counts: dict[str, int]) -> None:
+    site, now = opened.site, datetime.now(UTC).replace(microsecond=0)
+    manifest = opened.folder / MANIFEST
+    with manifest.open("wb") as lines:
+        for model, count in counts.items():
+            batch = opened.folder / "made" / model
+            plan = BatchPlan(model=model, presence="display", seal="classic", certified=False, algorithm="p256")
+            made = list(make_batch(site.maker, plan, count, batch, now))
+            opened.unused[model] = [_opened(each.directory) for each in made]
+            lines.write((batch / MANIFEST).read_bytes())
+    await site.stage.admit("import", "devices", "import", manifest, "--config", site.stage.config)
 
 
 def _free_port() -> int:

@@ -335,10 +335,16 @@ class Site:
         finally:
             await opened.close()
 
+    @cached_property
+    def _reader(self) -> Database:
+        opened = Database(self.database_url)
+        self.stack.push_async_callback(opened.close)
+        return opened
+
     async def rows(self, *tables: str) -> set[Row]:
         """Every row of these tables, or of all."""
         found: set[Row] = set()
-        async with self.database() as database, database.read() as connection:
+        async with self._reader.read() as connection:
             for table in metadata.sorted_tables:
                 if not tables or table.name in tables:
                     rows = await connection.execute(select(table))

@@ -5,6 +5,7 @@ identity certificates of other devices. Goal: register a device that does not ex
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -34,7 +35,8 @@ def _certified_by(maker: Callable[[Site], Maker], **options: object) -> Callable
 
 def _self_made_ca(site: Site) -> Maker:
     """A CA with the genuine maker's name, and a key of the attacker's own."""
-    return Maker(site.maker.name, site.maker.bundle, _self_signed_like(site.maker.certificate, key := new_key()), key)
+    key = new_key()
+    return replace(site.maker, certificate=_self_signed_like(site.maker.certificate, key), key=key)
 
 
 def _self_signed_like(genuine: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
@@ -52,7 +54,7 @@ def _issued_by_a_device(site: Site) -> FakeDevice:
     genuine = FakeDevice(SoftwareSigner(key), VAULT, "display", site.take().secrets, invented().seal_key)
     certificate = x509.load_der_x509_certificate(certificate_for(site.maker, genuine, VAULT))
     device = invented(VAULT)
-    device.certificate = certificate_for(Maker("acme", site.maker.bundle, certificate, key), device, VAULT)
+    device.certificate = certificate_for(replace(site.maker, certificate=certificate, key=key), device, VAULT)
     return device
 
 

@@ -143,8 +143,10 @@ async def test_a_certificate_without_its_key_opens_nothing(site: Site, victim: t
     }
     answer = await site.as_device(attacker.key, attacker.chain).get(STATUS, headers=claims)
     assert message.decode(answer.content, DeviceStatus).device_id == other.device_id
-    for client in (site.attacker, site.device_side):
-        assert (await client.get(STATUS, headers=claims)).status_code == 404
+    assert (await site.attacker.get(STATUS, headers=claims)).status_code == 404
+    for client in (site.device_side, site.as_device(attacker.key, attacker.chain, site.stage.ports.first_contact)):
+        refused = await client.get(STATUS, headers=claims)
+        assert (refused.status_code, code_of(refused)) == (401, "authentication_failed")
 
 
 @ON_SQLITE
