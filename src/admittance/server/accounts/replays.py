@@ -14,6 +14,7 @@ KEPT_S = PROOF_LIFETIME_S + 60
 """A proof lives as long as its nonce; a minute more allows for clocks of nodes that differ."""
 
 _RECOUNT_S = 1.0
+_SPEND = insert(proofs_seen)
 
 
 class ReplayCache:
@@ -40,7 +41,7 @@ class ReplayCache:
             raise Unavailable("Too many requests are being made. Try again in a minute.")
         digest = hashlib.sha256(f"{proof.jkt}.{proof.jti}".encode()).digest()
         try:
-            await connection.execute(insert(proofs_seen).values(digest=digest, expires_at=int(now) + KEPT_S))
+            await connection.execute(_SPEND, {"digest": digest, "expires_at": int(now) + KEPT_S})
         except IntegrityError as error:
             raise AuthenticationFailed("The request is not authenticated.") from error
         self._count += 1

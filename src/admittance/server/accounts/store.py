@@ -11,6 +11,7 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    bindparam,
     delete,
     insert,
     select,
@@ -99,6 +100,16 @@ trusted_apps = Table(
 )
 
 
+_FIND_BY_ID = select(accounts).where(accounts.c.account_id == bindparam("sought"))
+_LOCK_ACCOUNT = _FIND_BY_ID.with_for_update()
+_FIND_TOKEN = (
+    select(accounts, tokens.c.jkt)
+    .join(accounts, accounts.c.account_id == tokens.c.account_id)
+    .select_from(tokens)
+    .where(tokens.c.token_mac == bindparam("sought"), tokens.c.expires_at > bindparam("now"))
+)
+
+
 def account_of(row: Row[tuple[object, ...]], default_quota: int) -> Account:
     """The account in a row that holds every column of `accounts`."""
     quota: int | None = row.quota
@@ -118,14 +129,12 @@ async def find_by_email(connection: AsyncConnection, email: str) -> Row[tuple[ob
 
 
 async def find_by_id(connection: AsyncConnection, account_id: str) -> Row[tuple[object, ...]] | None:
-    result = await connection.execute(select(accounts).where(accounts.c.account_id == account_id))
-    return result.first()
+    return (await connection.execute(_FIND_BY_ID, {"sought": account_id})).first()
 
 
 async def lock_account(connection: AsyncConnection, account_id: str) -> Row[tuple[object, ...]] | None:
     """Read an account and hold its row until the transaction ends, so that what counts against it is serialised."""
-    statement = select(accounts).where(accounts.c.account_id == account_id).with_for_update()
-    return (await connection.execute(statement)).first()
+    return (await connection.execute(_LOCK_ACCOUNT, {"sought": account_id})).first()
 
 
 async def insert_account(
@@ -200,13 +209,7 @@ async def insert_token(
 
 async def find_token(connection: AsyncConnection, token_mac: bytes, *, now: int) -> Row[tuple[object, ...]] | None:
     """The account columns and `jkt` of a token that has not expired."""
-    statement = (
-        select(accounts, tokens.c.jkt)
-        .join(accounts, accounts.c.account_id == tokens.c.account_id)
-        .select_from(tokens)
-        .where(tokens.c.token_mac == token_mac, tokens.c.expires_at > now)
-    )
-    return (await connection.execute(statement)).first()
+    return (await connection.execute(_FIND_TOKEN, {"sought": token_mac, "now": now})).first()
 
 
 async def delete_token(connection: AsyncConnection, token_mac: bytes) -> None:

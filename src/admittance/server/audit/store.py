@@ -33,6 +33,11 @@ audit = Table(
 )
 
 
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('admittance/audit'))")
+_LAST = select(audit.c.number, audit.c.mac).order_by(audit.c.number.desc()).limit(1)
+_APPEND = insert(audit)
+
+
 class AuditLog:
     """Appends to the chain. `key` is the keystore's audit key, 32 bytes."""
 
@@ -54,24 +59,21 @@ class AuditLog:
         Until the transaction ends, other appends wait. `details` must hold no secret.
         """
         if connection.dialect.name == "postgresql":
-            await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('admittance/audit'))"))
-        last = (
-            await connection.execute(select(audit.c.number, audit.c.mac).order_by(audit.c.number.desc()).limit(1))
-        ).first()
+            await connection.execute(_LOCK)
+        last = (await connection.execute(_LAST)).first()
         number, previous = (last.number + 1, last.mac) if last else (1, GENESIS)
         entry = Entry(number, int(now), event, actor, subject, dict(details or {}))
         encoded = encode_details(entry.details)
-        await connection.execute(
-            insert(audit).values(
-                number=entry.number,
-                at=entry.at,
-                event=event,
-                actor=actor,
-                subject=subject,
-                details=encoded,
-                mac=row_mac(self._key, previous, entry, encoded),
-            )
-        )
+        row = {
+            "number": entry.number,
+            "at": entry.at,
+            "event": event,
+            "actor": actor,
+            "subject": subject,
+            "details": encoded,
+            "mac": row_mac(self._key, previous, entry, encoded),
+        }
+        await connection.execute(_APPEND, row)
         return entry
 
 

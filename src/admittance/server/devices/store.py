@@ -7,7 +7,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    ColumnElement,
     Index,
     Integer,
     LargeBinary,
@@ -62,6 +61,17 @@ _ADD = insert(devices)
 _CHANGE = update(devices).where(devices.c.registry_key == bindparam("changed"))
 
 
+_ADD_IF_ABSENT = {
+    "sqlite": sqlite.insert(devices).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(devices).on_conflict_do_nothing(),
+}
+# Devices that are somebody's: active, or pending and not lapsed.
+_HELD = or_(
+    devices.c.state == "active", and_(devices.c.state == "pending", devices.c.pending_until > bindparam("now"))
+)
+_OWNED_COUNT = select(func.count()).select_from(devices).where(devices.c.account_id == bindparam("owner"), _HELD)
+
+
 async def find(connection: AsyncConnection, device_id: str, *, lock: bool = False) -> DeviceRecord | None:
     """The device of that id. With `lock` nobody else changes it until the transaction ends."""
     row = (await connection.execute(_FIND_LOCKED if lock else _FIND, {"sought": device_id})).first()
@@ -81,8 +91,7 @@ async def add(connection: AsyncConnection, records: Sequence[DeviceRecord]) -> N
 
 
 async def add_if_absent(connection: AsyncConnection, each: DeviceRecord) -> None:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    await connection.execute(dialect.insert(devices).values(_values(each)).on_conflict_do_nothing())
+    await connection.execute(_ADD_IF_ABSENT[connection.dialect.name], _values(each))
 
 
 async def change(connection: AsyncConnection, each: DeviceRecord) -> None:
@@ -113,8 +122,7 @@ async def due_releases(connection: AsyncConnection, now: float) -> list[str]:
 
 async def owned_count(connection: AsyncConnection, account_id: str, now: float) -> int:
     """How many devices count against the account's quota."""
-    query = select(func.count()).select_from(devices).where(devices.c.account_id == account_id, held(now))
-    return (await connection.execute(query)).scalar_one()
+    return (await connection.execute(_OWNED_COUNT, {"owner": account_id, "now": now})).scalar_one()
 
 
 async def listing(connection: AsyncConnection, account_id: str | None) -> list[DeviceRecord]:
@@ -123,12 +131,6 @@ async def listing(connection: AsyncConnection, account_id: str | None) -> list[D
     if account_id is not None:
         query = query.where(devices.c.account_id == account_id)
     return [record(row) for row in await connection.execute(query)]
-
-
-def held(now: float) -> ColumnElement[bool]:
-    """Devices that are somebody's: active, or pending and not lapsed."""
-    pending = and_(devices.c.state == "pending", devices.c.pending_until > now)
-    return or_(devices.c.state == "active", pending)
 
 
 def record(row: Row[Any]) -> DeviceRecord:

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from admittance.server.mail.store import outbox
 
 MAX_SUBJECT_CHARACTERS = 200
+_ENQUEUE = insert(outbox)
 
 
 async def enqueue(connection: AsyncConnection, to: str, subject: str, text: str, now: float) -> str:
@@ -22,17 +23,16 @@ async def enqueue(connection: AsyncConnection, to: str, subject: str, text: str,
         The mail's id, which is also its Message-ID, so that a mail sent twice can be told from two mails.
     """
     mail_id = secrets.token_hex(16)
-    await connection.execute(
-        insert(outbox).values(
-            mail_id=mail_id,
-            recipient=to,
-            subject=" ".join(subject.split())[:MAX_SUBJECT_CHARACTERS],
-            text=text,
-            created_at=int(now),
-            attempts=0,
-            next_attempt_at=int(now),
-            state="waiting",
-            last_error="",
-        )
-    )
+    row = {
+        "mail_id": mail_id,
+        "recipient": to,
+        "subject": " ".join(subject.split())[:MAX_SUBJECT_CHARACTERS],
+        "text": text,
+        "created_at": int(now),
+        "attempts": 0,
+        "next_attempt_at": int(now),
+        "state": "waiting",
+        "last_error": "",
+    }
+    await connection.execute(_ENQUEUE, row)
     return mail_id

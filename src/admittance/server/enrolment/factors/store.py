@@ -5,7 +5,7 @@ Whatever is good once is used up by one conditional UPDATE: of any number of cal
 
 from typing import Any
 
-from sqlalchemy import Row, Table, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import Row, Table, and_, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,6 +20,24 @@ from admittance.server.enrolment.factors.tables import (
     phones,
     sms_codes,
     totp_seeds,
+)
+
+_ACCOUNT_KINDS = select(account_factors.c.kinds).where(account_factors.c.account_id == bindparam("sought"))
+_FIND_LOGIN = select(device_logins).where(
+    device_logins.c.ticket_mac == bindparam("offered"),
+    device_logins.c.registry_key == bindparam("of_device"),
+    device_logins.c.expires_at > bindparam("now"),
+)
+
+
+_END_MADE_CODES = update(enrolment_codes).where(
+    enrolment_codes.c.made_by == bindparam("of_device"), enrolment_codes.c.used_at.is_(None)
+)
+_END_SENT_CODES = update(sms_codes).where(
+    sms_codes.c.bound_to == bindparam("of_device"), sms_codes.c.used_at.is_(None)
+)
+_END_QUESTIONS = tuple(
+    update(table).where(table.c.registry_key == bindparam("of_device")) for table in (approvals, device_logins)
 )
 
 
@@ -101,16 +119,14 @@ def _is_open(code_mac: bytes, account_id: str, bound_to: str, now: int) -> tuple
 async def end_codes(connection: AsyncConnection, device_id: str) -> None:
     """End the codes that this device made, and the SMS codes that were sent for it."""
     device = f"device:{device_id}"
-    made = update(enrolment_codes).where(enrolment_codes.c.made_by == device, enrolment_codes.c.used_at.is_(None))
-    await connection.execute(made.values(expires_at=ENDED))
-    sent = update(sms_codes).where(sms_codes.c.bound_to == device, sms_codes.c.used_at.is_(None))
-    await connection.execute(sent.values(expires_at=ENDED))
+    await connection.execute(_END_MADE_CODES, {"of_device": device, "expires_at": ENDED})
+    await connection.execute(_END_SENT_CODES, {"of_device": device, "expires_at": ENDED})
 
 
 async def end_questions(connection: AsyncConnection, registry_key: bytes) -> None:
     """End what the owner was asked about this device, and answered, and logins at its keyboard."""
-    for table in (approvals, device_logins):
-        await connection.execute(update(table).where(table.c.registry_key == registry_key).values(expires_at=ENDED))
+    for statement in _END_QUESTIONS:
+        await connection.execute(statement, {"of_device": registry_key, "expires_at": ENDED})
 
 
 async def end_approvals(connection: AsyncConnection, registry_key: bytes) -> None:
@@ -230,8 +246,7 @@ async def remove_phone(connection: AsyncConnection, account_id: str) -> bool:
 
 async def account_kinds(connection: AsyncConnection, account_id: str) -> tuple[str, ...]:
     """The kinds that the account itself asks for, none by default."""
-    query = select(account_factors.c.kinds).where(account_factors.c.account_id == account_id)
-    return tuple(((await connection.execute(query)).scalar() or "").split())
+    return tuple(((await connection.execute(_ACCOUNT_KINDS, {"sought": account_id})).scalar() or "").split())
 
 
 async def set_account_kinds(connection: AsyncConnection, account_id: str, kinds: tuple[str, ...]) -> None:
@@ -350,8 +365,5 @@ async def find_login(
     connection: AsyncConnection, ticket_mac: bytes, registry_key: bytes, now: int
 ) -> Row[Any] | None:
     """A login that is not over, of that device."""
-    table = device_logins.c
-    query = select(device_logins).where(
-        table.ticket_mac == ticket_mac, table.registry_key == registry_key, table.expires_at > now
-    )
-    return (await connection.execute(query)).first()
+    values = {"offered": ticket_mac, "of_device": registry_key, "now": now}
+    return (await connection.execute(_FIND_LOGIN, values)).first()
