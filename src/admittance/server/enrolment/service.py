@@ -293,8 +293,10 @@ class EnrolmentService:
         now: float,
     ) -> None:
         with_ticket = request.ticket_mac is not None
-        previous = await store.live_certificate(connection, record.registry_key, record.epoch, int(now))
-        reason = "ticket" if with_ticket else ("renewal" if previous is not None else "enrolled_again")
+        reason = "ticket"
+        if not with_ticket:
+            previous = await store.live_certificate(connection, record.registry_key, record.epoch, int(now))
+            reason = "enrolled_again" if previous is None else "renewal"
         await store.add_certificate(
             connection,
             serial=certificate.serial,
