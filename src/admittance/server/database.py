@@ -102,8 +102,7 @@ class Database:
 
 def _engine(url: URL) -> AsyncEngine:
     if url.get_backend_name() == "sqlite":
-        inline = url.set(drivername=sqlite.DRIVER)
-        return create_async_engine(inline, connect_args=sqlite.CONNECT_ARGUMENTS, hide_parameters=True)
+        return sqlite.engine(url)
     return create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
 
 
