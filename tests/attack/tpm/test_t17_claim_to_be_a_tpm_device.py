@@ -65,7 +65,8 @@ async def test_what_is_signed_names_connection_server_device_and_epoch(tpms: Tpm
 
 
 async def test_an_unknown_device_gets_a_challenge_like_a_known_one(tpms: TpmSite, enrolled: Enrolled) -> None:
-    plain = tpms.site.take()
+    plain = tpms.site.certified()
+    await tpms.site.claim(await tpms.site.somebody("owner"), plain)
     async with tpms.session() as session:
         for device_id in (plain.device_id, "AD" + "A" * 20, "AD" + "B" * 20):
             challenge = await session.challenge(device_id)
