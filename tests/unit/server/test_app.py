@@ -95,7 +95,7 @@ async def test_first_contact_stands_under_the_private_anchor(server: Server) -> 
     async with AsyncClient(verify=trust(keystore.tls_anchor.certificate_pem)) as client:
         assert (await client.get(f"{url}/enrolment/reachable")).status_code == 204
         assert (await client.get(f"{url}/api/devices")).status_code == 404
-        assert (await client.get(f"{url}/device/status")).status_code == 404
+        assert (await client.get(f"{url}/device/status")).status_code == 401
 
 
 async def test_files_are_private(server: Server) -> None:
