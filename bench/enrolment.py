@@ -32,8 +32,8 @@ from admittance.wire.tpm import algorithms as alg
 from admittance.wire.tpm.public import Public, Symmetric
 from tests.tpm_material import PCR_DIGEST, MemoryTpm, public_of
 
-REQUESTS = 300
-ROUNDS = 4
+REQUESTS = 100
+ROUNDS = 20
 CREDENTIALS = 200
 WEEK_S = 604800
 
@@ -50,23 +50,25 @@ _POLICY = PcrPolicy.parse("sha256:0,7", [PCR_DIGEST.hex()])
 
 
 def run() -> dict[str, float]:
-    """The rates; attested requests and bare operations take turns, so that both meet the same machine."""
+    """The rates of the fastest round of each: attested requests and bare operations take turns, and the fastest round
+    is the one that other work on the machine disturbed least."""
     issuer = _issuer()
     attested, quoted = _requests(quote=False), _requests(quote=True)
-    attested_s = quoted_s = verify_s = sign_s = 0.0
+    attested_s, quoted_s, verify_s, sign_s = [], [], [], []
     for _ in range(ROUNDS):
-        attested_s += _cpu_s(lambda: _enrol(attested, issuer, None))
+        attested_s.append(_cpu_s(lambda: _enrol(attested, issuer, None)) / REQUESTS)
         verify, sign = _operations_s()
-        verify_s, sign_s = verify_s + verify, sign_s + sign
-        quoted_s += _cpu_s(lambda: _enrol(quoted, issuer, _POLICY))
-    attested_rate, quoted_rate = REQUESTS * ROUNDS / attested_s, REQUESTS * ROUNDS / quoted_s
-    bare_rate = ROUNDS / _bare_s(OPERATIONS, verify_s, sign_s)
+        verify_s.append(verify)
+        sign_s.append(sign)
+        quoted_s.append(_cpu_s(lambda: _enrol(quoted, issuer, _POLICY)) / REQUESTS)
+    bare_s = _bare_s(OPERATIONS, min(verify_s), min(sign_s))
+    quoted_bare_s = _bare_s(QUOTE_OPERATIONS, min(verify_s), min(sign_s))
     return {
-        "attested_over_bare": attested_rate / bare_rate,
-        "attested_per_second": attested_rate,
-        "bare_per_second": bare_rate,
-        "quoted_over_bare": quoted_rate * _bare_s(QUOTE_OPERATIONS, verify_s, sign_s) / ROUNDS,
-        "quoted_per_second": quoted_rate,
+        "attested_over_bare": bare_s / min(attested_s),
+        "attested_per_second": 1 / min(attested_s),
+        "bare_per_second": 1 / bare_s,
+        "quoted_over_bare": quoted_bare_s / min(quoted_s),
+        "quoted_per_second": 1 / min(quoted_s),
         **{f"credentials_{kind}_per_second": _credentials(public) for kind, public in _endorsement_keys().items()},
     }
 

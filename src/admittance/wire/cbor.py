@@ -28,8 +28,8 @@ def decode(data: bytes, max_bytes: int = 16384) -> object:
         raise Malformed(f"CBOR of {len(data)} bytes where at most {max_bytes} are allowed")
     try:
         value = cbor2.loads(data)
-        _check_types(value, MAX_DEPTH)
-        canonical = encode(value)
+        _check(value, MAX_DEPTH)
+        canonical = cbor2.dumps(value)
     except Malformed:
         raise
     except Exception as error:
@@ -48,7 +48,7 @@ def _with_ordered_keys(value: object) -> object:
     return value
 
 
-def _check_types(value: object, depth: int) -> None:
+def _check(value: object, depth: int) -> None:
     if depth == 0:
         raise Malformed("CBOR nested too deeply")
     if value is None or isinstance(value, bool | bytes | str):
@@ -59,13 +59,16 @@ def _check_types(value: object, depth: int) -> None:
         return
     if isinstance(value, list):
         for item in value:
-            _check_types(item, depth - 1)
+            _check(item, depth - 1)
         return
     if isinstance(value, dict):
+        keys = [cbor2.dumps(key) for key in value]
+        if keys != sorted(keys):
+            raise Malformed("CBOR map whose keys are not in their deterministic order")
         for key, item in value.items():
             if not isinstance(key, int | str) or isinstance(key, bool):
                 raise Malformed("CBOR map with a key that is neither an integer nor a text")
-            _check_types(key, depth - 1)
-            _check_types(item, depth - 1)
+            _check(key, depth - 1)
+            _check(item, depth - 1)
         return
     raise Malformed("CBOR with a type that is not allowed here")

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from functools import lru_cache
 
 from admittance.errors import Malformed
 
@@ -14,6 +15,7 @@ def registry_key(spki: bytes) -> bytes:
     return hashlib.sha256(spki).digest()
 
 
+@lru_cache(256)
 def device_id(spki: bytes) -> str:
     """The short id for people: ``AD`` and 20 base32 characters of `registry_key` (100 bits)."""
     return "AD" + base64.b32encode(registry_key(spki)[:15]).decode("ascii")[:20]
