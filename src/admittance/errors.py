@@ -7,6 +7,8 @@
     ├── Misuse                       our own code called a machine in the wrong state
     ├── ConfigurationError           a setting, a file or a key that an operator must mend
     ├── Unavailable                  something we depend on does not answer: try again later
+    │   ├── DeviceOffline            the device is not connected to any relay node
+    │   ├── ChannelLost              the channel ended before the answer: the request may or may not have run
     │   ├── SessionLost              a session with a device ended: open another
     │   └── TpmUnavailable           the TPM is not there, busy, or locked out for now
     ├── TpmRefused                   the TPM refused a command
@@ -19,6 +21,8 @@
     └── Refused                      the peer asked for what it may not have
         ├── AuthenticationFailed     a proof, a password or a token did not hold
         │   ├── SignatureInvalid
+    │   ├── DecryptionFailed         an OSCORE message that does not open
+    │   ├── Replayed                 an OSCORE message that was seen before, or is older than the window
         │   ├── WrongCode            the possession code is wrong, outdated or spent
         │   ├── FactorRefused        the second factor does not hold, whatever the reason
         │   └── NonceRequired        carry the server's nonce and ask again
@@ -99,6 +103,18 @@ class SessionLost(Unavailable):
     """A session with a device ended, or its answer got lost: open another session and ask again."""
 
     code = "session_lost"
+
+
+class DeviceOffline(Unavailable):
+    """The device is connected to no relay node now."""
+
+    code = "device_offline"
+
+
+class ChannelLost(Unavailable):
+    """The channel ended before the answer came: the request may or may not have been carried out."""
+
+    code = "channel_lost"
 
 
 class TpmUnavailable(Unavailable):
@@ -182,6 +198,18 @@ class AuthenticationFailed(Refused):
 
 class SignatureInvalid(AuthenticationFailed):
     code = "signature_invalid"
+
+
+class DecryptionFailed(AuthenticationFailed):
+    """A protected message that does not open under the context that it names."""
+
+    code = "decryption_failed"
+
+
+class Replayed(AuthenticationFailed):
+    """A protected message that was seen before, or that is older than the replay window."""
+
+    code = "replayed"
 
 
 class WrongCode(AuthenticationFailed):
