@@ -22,11 +22,11 @@ from admittance.server.guard import PEOPLE_HEADERS, Guard
 from admittance.server.http import encode_json, reply
 from admittance.server.keys.file import replace_file
 from admittance.server.listeners import Listener
-from admittance.server.mail.sender import OutboxSender
+from admittance.server.mail.sender import mail_sender
 from admittance.server.mail.transports import transport_for
+from admittance.server.outbox import OutboxSender
 from admittance.server.purge import Purge
 from admittance.server.server import Loop, Secured, Server
-from admittance.server.sms.sender import SmsSender
 from admittance.server.tls import Certificate, GivenCertificate, OwnCertificate, device_context, server_context
 from admittance.wire import base64url
 
@@ -130,7 +130,7 @@ def device_certificate(foundation: Foundation) -> Certificate:
     return OwnCertificate(_tls_folder(foundation) / "device.pem", hosts, foundation.keystore.tls_anchor)
 
 
-def loops(foundation: Foundation, sms: SmsSender | None) -> tuple[Loop, ...]:
+def loops(foundation: Foundation, sms: OutboxSender | None) -> tuple[Loop, ...]:
     """Work that goes on until the server stops."""
     config = foundation.config
     purge = Purge(database=foundation.database, clock=foundation.clock)
@@ -145,7 +145,7 @@ def loops(foundation: Foundation, sms: SmsSender | None) -> tuple[Loop, ...]:
     )
     if transport is None:
         return always
-    return (*always, OutboxSender(database=foundation.database, clock=foundation.clock, transport=transport).run)
+    return (*always, mail_sender(database=foundation.database, clock=foundation.clock, transport=transport).run)
 
 
 def discovery_routes(foundation: Foundation) -> list[BaseRoute]:

@@ -1,15 +1,7 @@
 """The port behind which mail leaves the server."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
-
-from admittance.errors import AdmittanceError
-
-
-class MailRejected(AdmittanceError):
-    """The mail server will never take this mail: another try is useless."""
-
-    code: ClassVar[str] = "mail_rejected"
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -30,7 +22,7 @@ class MailTransport(Protocol):
         """Return when the next server has taken responsibility.
 
         Raises:
-            MailRejected: refused for good.
+            Rejected: refused for good.
             Unavailable: not now; try again later.
         """
         ...

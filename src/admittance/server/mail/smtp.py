@@ -11,7 +11,8 @@ from typing import Literal
 import aiosmtplib
 
 from admittance.errors import Unavailable
-from admittance.server.mail.port import Mail, MailRejected
+from admittance.server.mail.port import Mail
+from admittance.server.outbox import Rejected
 
 TIMEOUT_S = 30
 
@@ -45,7 +46,7 @@ class SmtpTransport:
         self._server = server
 
     async def send(self, mail: Mail) -> None:
-        """Raises `MailRejected` or `Unavailable`."""
+        """Raises `Rejected` or `Unavailable`."""
         server = self._server
         message = _compose(mail, server.sender)
         try:
@@ -63,7 +64,7 @@ class SmtpTransport:
         except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPResponseException) as error:
             code = _worst_code(error)
             if 500 <= code < 600 and not isinstance(error, aiosmtplib.SMTPAuthenticationError):
-                raise MailRejected(f"The mail server refused the mail with code {code}.") from error
+                raise Rejected(f"The mail server refused the mail with code {code}.") from error
             raise Unavailable(f"The mail server did not take the mail now (code {code}).") from error
         except (aiosmtplib.SMTPException, OSError) as error:
             raise Unavailable(f"The mail server could not be used: {type(error).__name__}.") from error
@@ -87,5 +88,5 @@ def _compose(mail: Mail, sender: str) -> EmailMessage:
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(mail.text)
     except (ValueError, MessageError) as error:
-        raise MailRejected("The mail cannot be written: its address or subject is not allowed.") from error
+        raise Rejected("The mail cannot be written: its address or subject is not allowed.") from error
     return message

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import httpx
 
 from admittance.errors import Unavailable
-from admittance.server.sms.port import Sms, SmsRejected
+from admittance.server.outbox import Rejected
+from admittance.server.sms.port import Sms
 
 TIMEOUT_S = 20.0
 _TRY_AGAIN = (408, 425, 429)
@@ -32,7 +33,7 @@ class HttpProvider:
         self._gateway = gateway
 
     async def send(self, sms: Sms) -> None:
-        """Raises `SmsRejected` or `Unavailable`; neither tells number or text."""
+        """Raises `Rejected` or `Unavailable`; neither tells number or text."""
         gateway = self._gateway
         headers = {"authorization": f"Bearer {gateway.token}", "idempotency-key": sms.sms_id}
         content = {"id": sms.sms_id, "to": sms.number, "text": sms.text}
@@ -46,5 +47,5 @@ class HttpProvider:
         if answer.is_success:
             return
         if 400 <= answer.status_code < 500 and answer.status_code not in _TRY_AGAIN:
-            raise SmsRejected(f"The SMS gateway refused the message with status {answer.status_code}.")
+            raise Rejected(f"The SMS gateway refused the message with status {answer.status_code}.")
         raise Unavailable(f"The SMS gateway did not take the message now (status {answer.status_code}).")

@@ -1,15 +1,7 @@
 """The port behind which text messages leave the server."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
-
-from admittance.errors import AdmittanceError
-
-
-class SmsRejected(AdmittanceError):
-    """The provider will never take this message: another try is useless."""
-
-    code: ClassVar[str] = "sms_rejected"
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -28,7 +20,7 @@ class SmsProvider(Protocol):
         """Return when the provider has taken responsibility.
 
         Raises:
-            SmsRejected: refused for good.
+            Rejected: refused for good.
             Unavailable: not now; try again later.
         """
         ...

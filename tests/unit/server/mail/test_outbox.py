@@ -9,9 +9,10 @@ from sqlalchemy import select
 from admittance.errors import Unavailable
 from admittance.server.database import Database
 from admittance.server.mail.outbox import enqueue
-from admittance.server.mail.port import Mail, MailRejected
-from admittance.server.mail.sender import FIRST_DELAY_S, GIVE_UP_S, LEASE_S, MAX_DELAY_S, OutboxSender
+from admittance.server.mail.port import Mail
+from admittance.server.mail.sender import SCHEDULE, mail_sender
 from admittance.server.mail.store import outbox
+from admittance.server.outbox import OutboxSender, Rejected
 
 START = 1_800_000_000
 
@@ -34,7 +35,7 @@ class Post:
         self.database = database
         self.now = START
         self.transport = Recorder()
-        self.sender = OutboxSender(database=database, clock=lambda: self.now, transport=self.transport)
+        self.sender = mail_sender(database=database, clock=lambda: self.now, transport=self.transport)
 
     async def enqueue(self, subject: str = "A device was enrolled") -> None:
         async with self.database.transaction() as connection:
@@ -85,15 +86,15 @@ async def test_a_mail_is_tried_again_with_growing_delays(post: Post) -> None:
         assert not await post.sender.send_next()
         delays.append((await post.row()).next_attempt_at - post.now)
         post.now += delays[-1]
-    assert delays[:3] == [FIRST_DELAY_S, 2 * FIRST_DELAY_S, 4 * FIRST_DELAY_S]
-    assert delays[-1] == MAX_DELAY_S
+    assert delays[:3] == [SCHEDULE.first_delay_s * factor for factor in (1, 2, 4)]
+    assert delays[-1] == SCHEDULE.max_delay_s
     await post.sender.send_next()
     assert len(post.transport.sent) == 1
 
 
 async def test_a_mail_that_is_refused_for_good_is_kept_as_failed(post: Post) -> None:
     await post.enqueue()
-    post.transport.failures = [MailRejected("no such user")]
+    post.transport.failures = [Rejected("no such user")]
     await post.sender.send_next()
     row = await post.row()
     assert (row.state, row.last_error) == ("failed", "no such user")
@@ -102,7 +103,7 @@ async def test_a_mail_that_is_refused_for_good_is_kept_as_failed(post: Post) -> 
 
 async def test_after_five_days_a_mail_is_given_up_and_kept(post: Post) -> None:
     await post.enqueue()
-    post.now += GIVE_UP_S
+    post.now += SCHEDULE.give_up_s
     post.transport.failures = [Unavailable("down")]
     await post.sender.send_next()
     assert (await post.row()).state == "failed"
@@ -114,7 +115,7 @@ async def test_a_mail_claimed_by_a_node_that_died_is_sent_by_another(post: Post)
     with pytest.raises(KeyboardInterrupt):
         await post.sender.send_next()
     assert not await post.sender.send_next()
-    post.now += LEASE_S
+    post.now += SCHEDULE.lease_s
     assert await post.sender.send_next()
     assert len(post.transport.sent) == 1
 
@@ -122,7 +123,7 @@ async def test_a_mail_claimed_by_a_node_that_died_is_sent_by_another(post: Post)
 async def test_nodes_at_once_do_not_send_a_mail_twice(post: Post) -> None:
     for _ in range(6):
         await post.enqueue()
-    second = OutboxSender(database=post.database, clock=lambda: post.now, transport=post.transport)
+    second = mail_sender(database=post.database, clock=lambda: post.now, transport=post.transport)
 
     async def drain(sender: OutboxSender) -> None:
         for _ in range(10):

@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from admittance.errors import ConfigurationError, Unavailable
 from admittance.server.keys.file import create_secret
-from admittance.server.mail.port import Mail, MailRejected, MailTransport
+from admittance.server.mail.port import Mail, MailTransport
 from admittance.server.mail.transports import transport_for
+from admittance.server.outbox import Rejected
 
 MAIL = Mail("ab12", "owner@example.org", "A device was enrolled – Lampe", "It is yours.\nGrüße", 1_800_000_000)
 SENDER = "Admittance <admittance@server.example>"
@@ -139,7 +140,7 @@ async def test_a_server_without_starttls_gets_no_mail_where_it_is_demanded(serve
 
 async def test_a_lasting_refusal_and_a_passing_one_are_told_apart(server: str, inbox: Inbox) -> None:
     inbox.answer = "550 no such user"
-    with pytest.raises(MailRejected):
+    with pytest.raises(Rejected):
         await transport(server).send(MAIL)
     inbox.answer = "451 try later"
     with pytest.raises(Unavailable):
@@ -152,7 +153,7 @@ async def test_nobody_listening_is_a_passing_failure(unused_tcp_port: int) -> No
 
 
 async def test_a_mail_that_cannot_be_written_is_rejected(server: str) -> None:
-    with pytest.raises(MailRejected):
+    with pytest.raises(Rejected):
         await transport(server).send(Mail("ab12", "owner@example.org\nBcc: x@y", "s", "t", 0))
 
 

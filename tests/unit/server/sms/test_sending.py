@@ -13,11 +13,12 @@ from admittance.errors import ConfigurationError, Unavailable
 from admittance.server.database import Database
 from admittance.server.keys.envelope import Envelope
 from admittance.server.keystore import open_keystore
+from admittance.server.outbox import Rejected
 from admittance.server.sms.http import HttpGateway, HttpProvider
 from admittance.server.sms.outbox import SmsOutbox
-from admittance.server.sms.port import Sms, SmsRejected
+from admittance.server.sms.port import Sms
 from admittance.server.sms.providers import SmsSettings, provider_for
-from admittance.server.sms.sender import GIVE_UP_S, SmsSender
+from admittance.server.sms.sender import SCHEDULE, sms_sender
 from admittance.server.sms.store import outbox
 from tests.device_world import START, SetClock
 
@@ -43,7 +44,7 @@ class Post:
         self.database = database
         self.outbox = SmsOutbox(Envelope(open_keystore(folder / "keys", now=START).key_encryption))
         self.provider = Provider(*failures)
-        self.sender = SmsSender(database=database, clock=self.clock, outbox=self.outbox, provider=self.provider)
+        self.sender = sms_sender(database=database, clock=self.clock, outbox=self.outbox, provider=self.provider)
 
     async def write(self) -> str:
         async with self.database.transaction() as connection:
@@ -80,13 +81,13 @@ async def test_a_message_is_given_up_with_its_code(database: Database, tmp_path:
     post = Post(database, tmp_path, *(Unavailable("away") for _ in range(2)))
     await post.write()
     await post.sender.send_next()
-    post.clock.pass_s(GIVE_UP_S)
+    post.clock.pass_s(SCHEDULE.give_up_s)
     await post.sender.send_next()
     assert await post.states() == [("failed", b"")]
 
 
 async def test_a_refused_message_is_not_tried_again(sqlite_database: Database, tmp_path: Path) -> None:
-    post = Post(sqlite_database, tmp_path, SmsRejected("no such number"))
+    post = Post(sqlite_database, tmp_path, Rejected("no such number"))
     await post.write()
     await post.sender.send_next()
     assert await post.states() == [("failed", b"")]
@@ -122,7 +123,7 @@ async def test_the_http_provider_posts_json_with_its_token() -> None:
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(400, SmsRejected), (401, SmsRejected), (429, Unavailable), (500, Unavailable), (302, Unavailable)],
+    [(400, Rejected), (401, Rejected), (429, Unavailable), (500, Unavailable), (302, Unavailable)],
 )
 async def test_what_the_gateway_answers_decides_on_another_try(status: int, error: type[Exception]) -> None:
     async with gateway(status) as (url, _):

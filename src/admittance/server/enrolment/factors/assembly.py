@@ -23,9 +23,10 @@ from admittance.server.enrolment.factors.totp import Totp
 from admittance.server.enrolment.mails import OwnerMails
 from admittance.server.enrolment.nonces import Nonces
 from admittance.server.foundation import Foundation
+from admittance.server.outbox import OutboxSender
 from admittance.server.sms.outbox import SmsOutbox
 from admittance.server.sms.providers import configured_provider
-from admittance.server.sms.sender import SmsSender
+from admittance.server.sms.sender import sms_sender
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class FactorServices:
     factors: Factors
     settings: FactorSettings
     logins: DeviceLogins
-    sender: SmsSender | None
+    sender: OutboxSender | None
 
     def people_routes(self, authenticator: Authenticator) -> list[Route]:
         keys = self.foundation.keystore
@@ -75,7 +76,7 @@ def build(
     sender = (
         None
         if provider is None or outbox is None
-        else SmsSender(database=database, clock=clock, outbox=outbox, provider=provider)
+        else sms_sender(database=database, clock=clock, outbox=outbox, provider=provider)
     )
     codes = EnrolmentCodes(keys.code_key, os.urandom)
     totp = Totp(foundation.envelope, urlsplit(config.server.origin).hostname or "Admittance")
