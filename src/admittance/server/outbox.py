@@ -1,8 +1,8 @@
 """Sends what an outbox table holds: at least once, with growing delays, from any number of nodes.
 
 An outbox has an id as its primary key, and the columns ``state``, ``created_at``, ``attempts``, ``next_attempt_at``
-and ``last_error``. A row is `waiting`, then `sent`; or `failed`, when the next hop refused it for good, or could not be
-reached for too long. Nothing is deleted here.
+and ``last_error``. A row is `waiting`, then `sent`; or `failed`, when the next hop refused it for good, or could not
+be reached for too long. Nothing is deleted here.
 """
 
 import asyncio
