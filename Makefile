@@ -12,9 +12,12 @@ SYNC := $(UV) sync --locked --inexact --all-extras
 # What builds tpm2-pytss, and the software TPM with the tools that tests compare it with.
 TPM_PACKAGES := build-essential curl gnutls-bin libtss2-dev openssl pkg-config python3-dev swtpm swtpm-tools tpm2-tools
 
-BENCHES ?= onboarding provisioning enrolment
+# What the tests run beside the product: databases, the bus between nodes, a CoAP client of another maker.
+TEST_PACKAGES := libcoap3-bin nats-server postgresql
 
-.PHONY: help setup demo demo-enrolment test check bench fmt proto clean
+BENCHES ?= onboarding provisioning enrolment relay channel
+
+.PHONY: help setup demo demo-enrolment demo-channel test check bench soak fmt proto clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
@@ -26,8 +29,12 @@ demo: setup ## the main job on this machine: server, maker, premises, phone and 
 demo-enrolment: .venv/.product-tpm ## devices with software TPMs, second factors, reset and transfer
 	.venv/bin/admit demo enrolment
 
+demo-channel: setup ## app and device talk end to end over two relay nodes, one of which is killed
+	scripts/debian-packages nats-server postgresql
+	.venv/bin/admit demo channel
+
 test: .venv/.development-tpm ## every test, with the servers that they need
-	scripts/debian-packages postgresql
+	scripts/debian-packages $(TEST_PACKAGES)
 	.venv/bin/pytest $(ARGS)
 
 check: .venv/.development ## format, lint, types, import contracts
@@ -37,7 +44,11 @@ check: .venv/.development ## format, lint, types, import contracts
 	.venv/bin/lint-imports
 
 bench: .venv/.development-tpm ## measure; BENCHES names which
+	scripts/debian-packages mosquitto nats-server
 	for name in $(BENCHES); do .venv/bin/python -m bench $$name; done
+
+soak: .venv/.development ## 5,000 devices on one relay node for five minutes
+	.venv/bin/python -m bench soak
 
 fmt: .venv/.development ## format and mend what can be mended
 	.venv/bin/ruff format .
