@@ -34,6 +34,8 @@ configurations = st.builds(
     network=st.just(b"") | st.binary(min_size=33, max_size=100),
     permits=st.lists(words, max_size=8),
     renew_after_s=unsigned,
+    relay_urls=st.lists(texts, max_size=4),
+    server_channel=st.just(b"") | st.binary(min_size=91, max_size=91),
 )
 evidences = st.builds(
     Evidence,

@@ -62,6 +62,8 @@ class ServersPen:
             network=b"",
             permits=[],
             renew_after_s=60,
+            relay_urls=[],
+            server_channel=b"",
         )
         return seal(
             msgspec.structs.replace(header, **changes),

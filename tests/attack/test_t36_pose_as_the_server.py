@@ -92,6 +92,8 @@ class Rogue:
             network=b"",
             permits=[],
             renew_after_s=60,
+            relay_urls=[],
+            server_channel=b"",
         )
         to = recipient(evidence.public_keys.seal_algorithm, evidence.public_keys.seal)
         return seal(header, configuration, to, SoftwareSigner(key), chain, os.urandom)

@@ -47,6 +47,8 @@ CONFIGURATION = (
     (bytes, 0, 512),
     (list, 0, 8),
     UINT,
+    (list, 0, 4),
+    (bytes, 0, 91),
 )
 EVIDENCE = (
     "admittance/evidence/1",
@@ -177,6 +179,7 @@ def open_sealed(file: Vector, vector: Vector) -> bytes:
     plaintext = decrypt_sealed(algorithm, key, ciphertext, header_bytes)
     configuration = shaped(plaintext, CONFIGURATION)
     require(len(configuration[6]) in (0, 32) and not 0 < len(configuration[7]) <= 32, "Malformed")
+    require(len(configuration[11]) in (0, 91), "Malformed")
     return plaintext
 
 

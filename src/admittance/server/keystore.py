@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from admittance.errors import ConfigurationError
+from admittance.protocol.signing import spki_of
 from admittance.server.keys import certificates
 from admittance.server.keys.file import FileKeyEncryption, create_secret, read_secret
 
@@ -46,7 +47,8 @@ class Keystore:
 
     `configuration_chain` is the configuration key's certificate and its root (DER): what `protocol.sealing` wants.
     `issuing_ca` issues operational certificates; `tls_anchor` certifies the device listeners, `people_ca` the people
-    listener where no certificate is configured. The HMAC keys have 32 bytes each.
+    listener where no certificate is configured. `channel_key` is the server's own end of its conversations with devices
+    (EDHOC, P-256); devices pin its public key. The HMAC keys have 32 bytes each.
     """
 
     directory: Path
@@ -55,6 +57,7 @@ class Keystore:
     issuing_ca: Authority
     tls_anchor: Authority
     people_ca: Authority
+    channel_key: ec.EllipticCurvePrivateKey
     manifest_key: X25519PrivateKey
     key_encryption: FileKeyEncryption
     code_key: bytes
@@ -66,6 +69,11 @@ class Keystore:
     def configuration_root(self) -> bytes:
         """The configuration root's certificate (DER); devices are made with the SHA-256 of its SPKI."""
         return self.configuration_chain[1]
+
+    @property
+    def channel_spki(self) -> bytes:
+        """The public part of the channel key (SPKI, 91 bytes), as sealed configurations carry it."""
+        return spki_of(self.channel_key.public_key())
 
     @property
     def manifest_public_key(self) -> bytes:
@@ -95,6 +103,7 @@ def open_keystore(
         issuing_ca=files.authority("issuing-ca", "Admittance issuing CA"),
         tls_anchor=files.authority("tls-anchor", "Admittance device TLS anchor"),
         people_ca=files.authority("people-ca", "Admittance people CA"),
+        channel_key=files.ec("channel.key"),
         manifest_key=files.x25519("manifest.key"),
         key_encryption=FileKeyEncryption(key_encryption_file),
         code_key=read_secret(files.random("code.key")),

@@ -10,6 +10,8 @@ from admittance.wire.message import Bytes16, Bytes32, Message, Text, Unsigned, W
 
 TICKET_BYTES = 32
 NETWORK_SALT_BYTES = 32
+CHANNEL_SPKI_BYTES = 91
+"""SubjectPublicKeyInfo of a P-256 key, its point uncompressed (RFC 5480)."""
 
 Purpose = Literal["activate", "reprovision"]
 
@@ -35,7 +37,9 @@ class Configuration(Message, frozen=True, tag="admittance/configuration/1"):
 
     `ticket` is 32 bytes, or empty if the device has nothing to enrol. `network` is empty when the app manages the
     premises network, else 32 bytes of salt and the network encrypted under the app key (try 0). `permits` names the
-    stock endpoints that an owned device opens for this transaction.
+    stock endpoints that an owned device opens for this transaction. The device keeps a connection to one of `relay_urls`
+    (``wss://`` or ``ws://``), where `server_channel` (SPKI) is the server's own channel credential; both are empty where
+    the server has no relay.
     """
 
     server_origin: Text
@@ -47,12 +51,16 @@ class Configuration(Message, frozen=True, tag="admittance/configuration/1"):
     network: Annotated[bytes, msgspec.Meta(max_length=512)]
     permits: Annotated[list[Word], msgspec.Meta(max_length=8)]
     renew_after_s: Unsigned
+    relay_urls: Annotated[list[Text], msgspec.Meta(max_length=4)]
+    server_channel: Annotated[bytes, msgspec.Meta(max_length=CHANNEL_SPKI_BYTES)]
 
     def __post_init__(self) -> None:
         if len(self.ticket) not in (0, TICKET_BYTES):
             raise Malformed("Configuration with a ticket of the wrong size")
         if 0 < len(self.network) <= NETWORK_SALT_BYTES:
             raise Malformed("Configuration with a network that has no ciphertext")
+        if len(self.server_channel) not in (0, CHANNEL_SPKI_BYTES):
+            raise Malformed("Configuration with a channel key of the wrong size")
 
     def __repr__(self) -> str:
         return f"Configuration(server_origin={self.server_origin!r}, …)"

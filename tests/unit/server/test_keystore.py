@@ -23,6 +23,7 @@ def fingerprint(keystore: Keystore) -> tuple[object, ...]:
         keystore.issuing_ca.certificate_der,
         keystore.tls_anchor.certificate_der,
         keystore.people_ca.certificate_der,
+        keystore.channel_spki,
         keystore.manifest_public_key,
         keystore.code_key,
         keystore.dpop_nonce_key,

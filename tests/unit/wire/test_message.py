@@ -157,14 +157,14 @@ def test_a_ticket_has_32_bytes_or_none(size: int) -> None:
     encoded = ["admittance/enrolment/1", bytes(32), "AD", 1, bytes(size), b""]
     with pytest.raises(Malformed):
         message.decode(cbor.encode(encoded), EnrolmentRequest)
-    encoded = ["admittance/configuration/1", "", "", "", [b"a"], 0, bytes(size), b"", [], 0]
+    encoded = ["admittance/configuration/1", "", "", "", [b"a"], 0, bytes(size), b"", [], 0, [], b""]
     with pytest.raises(Malformed):
         message.decode(cbor.encode(encoded), Configuration)
 
 
 @pytest.mark.parametrize("size", [1, 32])
 def test_an_encrypted_network_is_longer_than_its_salt(size: int) -> None:
-    encoded = ["admittance/configuration/1", "", "", "", [b"a"], 0, b"", bytes(size), [], 0]
+    encoded = ["admittance/configuration/1", "", "", "", [b"a"], 0, b"", bytes(size), [], 0, [], b""]
     with pytest.raises(Malformed):
         message.decode(cbor.encode(encoded), Configuration)
 
@@ -172,5 +172,5 @@ def test_an_encrypted_network_is_longer_than_its_salt(size: int) -> None:
 def test_a_representation_shows_no_ticket() -> None:
     ticket = b"ticket" + bytes(26)
     request = EnrolmentRequest(bytes(32), "AD", 1, ticket, b"")
-    configuration = Configuration("", "", "", [b"a"], 0, ticket, b"", [], 0)
+    configuration = Configuration("", "", "", [b"a"], 0, ticket, b"", [], 0, [], b"")
     assert "ticket" not in repr(request) + repr(configuration)

@@ -16,7 +16,7 @@ from admittance.protocol.sealing import (
     spki_sha256,
     thumbprint,
 )
-from admittance.protocol.signing import Signer, sign1
+from admittance.protocol.signing import Signer, sign1, spki_of
 from admittance.wire import cbor, message
 from admittance.wire.sealed import Configuration, Header
 from tests.vectors import hpke_reference
@@ -41,6 +41,7 @@ from tests.vectors.making.material import (
     DeterministicSigner,
     Vector,
     der,
+    p256,
     seed,
 )
 
@@ -71,6 +72,8 @@ CONFIGURATION = Configuration(
     ),
     permits=["prov-config"],
     renew_after_s=259_200,
+    relay_urls=["wss://admittance.example:8447"],
+    server_channel=spki_of(p256("server channel").public_key()),
 )
 
 
@@ -240,6 +243,20 @@ def sealed_vectors() -> Vector:
             {},
         ),
         ("no anchors", sealed(plaintext=changed_configuration(anchors=[])), "Malformed", "classic", {}),
+        (
+            "five relay URLs",
+            sealed(plaintext=changed_configuration(relay_urls=CONFIGURATION.relay_urls * 5)),
+            "Malformed",
+            "classic",
+            {},
+        ),
+        (
+            "server's channel key cut short",
+            sealed(plaintext=changed_configuration(server_channel=bytes(90))),
+            "Malformed",
+            "classic",
+            {},
+        ),
     ]
     return {
         "about": "open_sealed: hexadecimal; `expectation` of a vector changes that of the file",

@@ -19,12 +19,17 @@ PERMITS = ["prov-config", "prov-ctrl"]
 
 @dataclass(frozen=True)
 class ServerAddresses:
-    """Where a device finds this server. `anchors` are the only CA certificates (DER) that it will trust."""
+    """Where a device finds this server. `anchors` are the only CA certificates (DER) that it will trust.
+
+    `relay_urls` lead to the relay's device listener; `server_channel` is the SPKI of the server's channel key.
+    """
 
     origin: str
     first_contact_url: str
     device_url: str
     anchors: tuple[bytes, ...]
+    relay_urls: tuple[str, ...]
+    server_channel: bytes
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,8 @@ class ConfigurationSealer:
             network=self._encrypted(network, record.device_id, transaction_id),
             permits=PERMITS,
             renew_after_s=self._renew_after_s,
+            relay_urls=list(self._addresses.relay_urls),
+            server_channel=self._addresses.server_channel,
         )
         keys = evidence.public_keys
         key = self._symmetric_key(record) if keys.seal_algorithm == "symmetric" else keys.seal

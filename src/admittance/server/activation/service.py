@@ -247,6 +247,7 @@ class ActivationService:
             needs_ticket=True,
             pending_until=int(now) + self._ticket_ttl_s,
             activated_at=None,
+            channel_spki=evidence.public_keys.channel or None,
         )
         return _Claim(changed, Grant("activate", epoch, sequence, self._random(TICKET_BYTES)), is_reset=True)
 
@@ -274,6 +275,7 @@ class ActivationService:
             resets=max(record.resets, evidence.claims.resets),
             needs_ticket=record.needs_ticket or is_reset,
             pending_until=int(now) + self._ticket_ttl_s if is_pending else None,
+            channel_spki=evidence.public_keys.channel or None,
         )
         is_unclaimed = is_pending and evidence.epoch < epoch
         ticket = self._random(TICKET_BYTES) if needs_ticket else b""

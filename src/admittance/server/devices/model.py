@@ -30,7 +30,8 @@ class DeviceRecord:
     `registry_key` is SHA-256 of the identity SPKI. `account_id` is the owner while pending or active.
     `pending_until` is when a pending activation lapses. `needs_ticket` is set by a reset: the identity key
     alone does not enrol again until the owner provisioned the device once more. `assigned_account_id` is the only
-    account that may claim it. At `release_at` the operator's release becomes effective.
+    account that may claim it. At `release_at` the operator's release becomes effective. `channel_spki` is the public
+    channel key (P-256, DER) that the device's last evidence told, for its owner only.
     """
 
     registry_key: bytes
@@ -53,6 +54,7 @@ class DeviceRecord:
     reported: Reported | None = None
     assigned_account_id: str | None = None
     release_at: int | None = None
+    channel_spki: bytes | None = None
 
     def owner(self, now: float) -> str | None:
         """Whose device this is now; a pending activation that lapsed counts for nobody."""
@@ -79,6 +81,7 @@ class DeviceRecord:
             reported=None,
             assigned_account_id=None,
             release_at=None,
+            channel_spki=None,
         )
 
     def barred(self, account_id: str) -> str:

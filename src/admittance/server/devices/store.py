@@ -50,6 +50,7 @@ devices = Table(
     Column("reported", Text),
     Column("assigned_account_id", Text),
     Column("release_at", BigInteger),
+    Column("channel_spki", LargeBinary),
     Index(None, "account_id"),
     Index(None, "release_at"),
 )

@@ -53,6 +53,8 @@ class SealingServer:
     anchors: Sequence[bytes] = (b"anchor",)
     first_contact_url: str = "https://localhost:8444"
     device_url: str = "https://localhost:8445"
+    relay_urls: Sequence[str] = ()
+    server_channel: bytes = b""
     root_key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     signer_key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
@@ -98,6 +100,8 @@ class SealingServer:
             network=network,
             permits=list(permits),
             renew_after_s=3600,
+            relay_urls=list(self.relay_urls),
+            server_channel=self.server_channel,
         )
         keys = evidence.public_keys
         return seal(

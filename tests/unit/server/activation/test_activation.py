@@ -40,6 +40,7 @@ async def test_a_listed_device_is_activated_and_can_open_its_configuration(world
     assert len(opened.configuration.ticket) == 32
     assert opened.configuration.network == b""
     assert opened.configuration.anchors == [world.keystore.tls_anchor.certificate_der]
+    assert opened.configuration.server_channel == world.keystore.channel_spki
     assert ("device.activated") in [event for event, _ in await world.audited()]
 
 

@@ -90,6 +90,7 @@ def upgrade() -> None:
         sa.Column("reported", sa.Text(), nullable=True),
         sa.Column("assigned_account_id", sa.Text(), nullable=True),
         sa.Column("release_at", sa.BigInteger(), nullable=True),
+        sa.Column("channel_spki", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("registry_key", name=op.f("pk_devices")),
         sa.UniqueConstraint("device_id", name=op.f("uq_devices_device_id")),
     )
