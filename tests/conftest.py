@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from admittance.demo.postgres import postgres
 from admittance.server.database import Database
-from tests.postgres import postgres
 
 
 @pytest.fixture(scope="session")
