@@ -9,6 +9,7 @@
     ├── Unavailable                  something we depend on does not answer: try again later
     │   ├── DeviceOffline            the device is not connected to any relay node
     │   ├── ChannelLost              the channel ended before the answer: the request may or may not have run
+    │   ├── WebSocketClosed          a WebSocket ended; `close_code` and `reason` say why
     │   ├── SessionLost              a session with a device ended: open another
     │   └── TpmUnavailable           the TPM is not there, busy, or locked out for now
     ├── TpmRefused                   the TPM refused a command
@@ -16,6 +17,7 @@
     ├── NetworkFailure               joining a network, or reaching a host through it, failed
     │   ├── JoinFailed
     │   ├── Unreachable
+    │   ├── UpgradeRefused           the server answered a WebSocket's upgrade with another status
     │   └── ServerRefused            the server answered, and refused
     ├── AuditBroken                  the audit log was changed, or its end was cut off
     └── Refused                      the peer asked for what it may not have
@@ -117,6 +119,17 @@ class ChannelLost(Unavailable):
     code = "channel_lost"
 
 
+class WebSocketClosed(Unavailable):
+    """A WebSocket ended. `close_code` is the peer's or our own (RFC 6455, section 7.4); 1006 when it broke."""
+
+    code = "websocket_closed"
+
+    def __init__(self, close_code: int, reason: str = "") -> None:
+        super().__init__(f"The WebSocket was closed ({close_code}{f': {reason}' if reason else ''}).")
+        self.close_code = close_code
+        self.reason = reason
+
+
 class TpmUnavailable(Unavailable):
     """The TPM is not there, busy, or locked out for now."""
 
@@ -162,6 +175,19 @@ class Unreachable(NetworkFailure):
 
     def __init__(self, message: str) -> None:
         super().__init__("no_server", message)
+
+
+class UpgradeRefused(NetworkFailure):
+    """The server answered the upgrade to a WebSocket with another status than 101.
+
+    `headers` have their names in lower case; `body` is cut off after 16 KiB.
+    """
+
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        super().__init__("server_refused", f"The server refused the WebSocket (HTTP {status}).")
+        self.status = status
+        self.headers = headers
+        self.body = body
 
 
 class ServerRefused(NetworkFailure):
