@@ -46,3 +46,39 @@ class Directory(Protocol):
 
     async def find(self, device_id: str) -> DevicePort:
         """The device's port. Raises `DeviceOffline`."""
+
+
+class LocalDevices(Protocol):
+    """The devices whose connection this node holds. Its methods never wait and never raise."""
+
+    def port(self, device_id: str) -> DevicePort | None:
+        """The port of a device that is connected here."""
+
+    def end(self, device_id: str, arrival: int, reason: CloseReason) -> None:
+        """Close that connection of the device, if it is still there."""
+
+
+class Arrivals(Protocol):
+    """Where a node tells which devices it holds. The newest connection of a device wins, on all nodes together."""
+
+    async def arrived(self, device_id: str) -> int:
+        """A device has proved itself here. Returns the number of its connection: the newest has the greatest.
+
+        Raises `Unavailable`: then the connection is refused.
+        """
+
+    def departed(self, device_id: str, arrival: int) -> None:
+        """That connection is over, whatever ended it."""
+
+
+class EndingsListener(Protocol):
+    """Hears that somebody's access ended. Its methods never wait and never raise."""
+
+    def ended(self, kind: str, key: str) -> None:
+        """`device`: a device id; `token`: the hexadecimal of its stored HMAC; `account`: an account id."""
+
+    def blinded(self) -> None:
+        """Endings can't be read for now: end every stream with `UNAVAILABLE`, and open none."""
+
+    def sighted(self) -> None:
+        """Endings are read again, none was missed: open streams again."""
