@@ -1,10 +1,12 @@
 """What devices, apps and relay nodes say to each other: frames of a device's WebSocket, and the messages before them.
 
 A device's binary message is a sequence of frames, each ``[stream u32][length u16][type u8][payload]``; `length`
-counts type and payload. An app's binary message is one CoAP message (RFC 8323, section 4) and nothing else.
+counts type and payload, and the whole is at most `MAX_BATCH_BYTES`. An app's binary message is one CoAP message
+(RFC 8323, section 4) and nothing else.
 """
 
 import struct
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Annotated, NamedTuple
 
@@ -20,10 +22,12 @@ TICKET_PATH = "/relay/tickets"
 
 MAX_PAYLOAD_BYTES = 8192
 MAX_MESSAGE_BYTES = 65536
+MAX_BATCH_BYTES = 16384
 MAX_STREAM = 2**32 - 1
 SERVER_STREAM = 0
 INITIAL_CREDIT = 32
 CREDIT_BATCH = 16
+MAX_CREDIT = 65535
 
 OPEN = 1
 DATA = 2
@@ -127,15 +131,15 @@ def close_frame(stream: int, reason: CloseReason) -> bytes:
 
 
 def decode_frames(data: bytes) -> list[Frame]:
-    """The frames of a device's binary message: at least one, and nothing after the last.
+    """The frames of a device's binary message: at least one, at most 16,384 bytes, and nothing after the last.
 
     Raises `Malformed` for a frame that is cut off, of an unknown type or reason, or of a size that its type doesn't
     allow; and for opening or closing stream 0, which is always open.
     """
     frames = []
     position, end = 0, len(data)
-    if not end:
-        raise Malformed("a relay message without a frame")
+    if not 0 < end <= MAX_BATCH_BYTES:
+        raise Malformed("a relay message of a size that is not allowed")
     while position < end:
         start = position + HEADER.size
         if start > end:
@@ -155,6 +159,22 @@ def fragments(message: bytes) -> list[bytes]:
     if len(message) <= MAX_PAYLOAD_BYTES:
         return [message]
     return [message[start : start + MAX_PAYLOAD_BYTES] for start in range(0, len(message), MAX_PAYLOAD_BYTES)]
+
+
+def batches(frames: Iterable[bytes]) -> list[bytes]:
+    """Join frames, in their order, into binary messages of at most 16,384 bytes."""
+    joined: list[bytes] = []
+    batch: list[bytes] = []
+    size = 0
+    for frame in frames:
+        if batch and size + len(frame) > MAX_BATCH_BYTES:
+            joined.append(b"".join(batch))
+            batch, size = [], 0
+        batch.append(frame)
+        size += len(frame)
+    if batch:
+        joined.append(b"".join(batch))
+    return joined
 
 
 def _check(stream: int, kind: int, payload: bytes) -> None:
