@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from admittance.device.state import KeyMaterial
 from admittance.device.tpm.port import DeviceTpm, open_tpm
 from admittance.errors import ConfigurationError, Malformed
-from admittance.protocol.provisioning.transaction import DeviceKeys
+from admittance.protocol.provisioning.transaction_state import DeviceKeys
 from admittance.protocol.sealing import ClassicSealKey, HybridSealKey, SealKey, SymmetricSealKey
 from admittance.protocol.signing import Signer, SoftwareSigner, spki_of
 from admittance.wire.birth import Birth, decode_birth

@@ -30,20 +30,18 @@ from admittance.device.tpm.session import TpmProver
 from admittance.device.upkeep import Doors, Upkeep
 from admittance.errors import Conflict, NetworkFailure
 from admittance.protocol.provisioning import stock
-from admittance.protocol.provisioning.transaction import (
+from admittance.protocol.provisioning.transaction import Random, Transaction
+from admittance.protocol.provisioning.transaction_events import (
     AttemptFailed,
     AttemptJoined,
     AttemptSucceeded,
-    DeviceFacts,
     EnrolmentFinished,
     FactorWanted,
     PersistConfiguration,
-    Random,
-    Standing,
-    Transaction,
     TryNetwork,
     UseCode,
 )
+from admittance.protocol.provisioning.transaction_state import DeviceFacts, Standing
 from admittance.wire.enrolment import Factor
 from admittance.wire.factors import MadeCode
 from admittance.wire.provisioning_messages import Cause

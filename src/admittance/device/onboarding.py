@@ -25,13 +25,12 @@ from admittance.protocol.provisioning.device import (
     Reply,
     SecureEndpoint,
 )
-from admittance.protocol.provisioning.transaction import (
+from admittance.protocol.provisioning.transaction import Random, Transaction
+from admittance.protocol.provisioning.transaction_events import (
     AllowResume,
     Event,
     ForgetResume,
     PersistConfiguration,
-    Random,
-    Transaction,
     TryNetwork,
     UseCode,
 )

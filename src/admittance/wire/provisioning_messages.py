@@ -24,6 +24,7 @@ from admittance.errors import Malformed
 from admittance.wire import cbor, message
 from admittance.wire.evidence import SealAlgorithm
 from admittance.wire.message import Bytes16, Bytes32, Message, Unsigned, Word
+from admittance.wire.sealed import CHANNEL_SPKI_BYTES
 
 HELLO: Final = "admit-hello"
 EVIDENCE: Final = "admit-evidence"
@@ -89,10 +90,24 @@ class EvidenceAnswer(Message, frozen=True):
 
 
 class ConfigurationRequest(Message, frozen=True):
-    """The server's sealed configuration, and the app key that protects the premises network in it."""
+    """The server's sealed configuration, and the app key that protects the premises network in it.
+
+    With it the app names itself as the owner's: `channel` is the key (SPKI, P-256) of its end of a channel to the
+    device, `signing` the one that countersigns admissions, `name` what lists of credentials show. An app that brings
+    no channel key is not listed.
+    """
 
     sealed: bytes
     app_key: Bytes32
+    channel: Annotated[bytes, Meta(max_length=CHANNEL_SPKI_BYTES)] = b""
+    signing: Annotated[bytes, Meta(max_length=CHANNEL_SPKI_BYTES)] = b""
+    name: Word = ""
+
+    def __post_init__(self) -> None:
+        if {len(self.channel), len(self.signing)} - {0, CHANNEL_SPKI_BYTES}:
+            raise Malformed("ConfigurationRequest with a key of the wrong size")
+        if self.signing and not self.channel:
+            raise Malformed("ConfigurationRequest with a signing key and no channel key")
 
 
 class ConfigurationAnswer(Message, frozen=True):

@@ -26,6 +26,7 @@ from admittance.wire.provisioning_messages import (
 
 bytes16 = st.binary(min_size=16, max_size=16)
 bytes32 = st.binary(min_size=32, max_size=32)
+keys = st.binary(min_size=91, max_size=91)
 counts = st.integers(min_value=0, max_value=2**53)
 states = st.sampled_from(["idle", "trying", "joined", "online", "enrolled", "failed"])
 
@@ -48,6 +49,14 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(EvidenceRequest, challenge=bytes32),
     st.builds(EvidenceAnswer, evidence=st.binary(), transaction_id=bytes16, resume_code=bytes16),
     st.builds(ConfigurationRequest, sealed=st.binary(), app_key=bytes32),
+    st.builds(
+        ConfigurationRequest,
+        sealed=st.binary(),
+        app_key=bytes32,
+        channel=keys,
+        signing=st.just(b"") | keys,
+        name=st.text(max_size=64),
+    ),
     st.builds(ConfigurationAnswer, sequence=counts, status=states),
     st.builds(NetworkRequest, attempt=st.integers(1, 2**32 - 1), salt=bytes32, ciphertext=st.binary()),
     st.builds(NetworkAnswer, status=states),
@@ -122,7 +131,10 @@ def test_arbitrary_structures_are_an_answer_or_malformed(value: Any, expected: t
         (["admittance/status/1", 1], StatusRequest),
         ([b"\0" * 31], EvidenceRequest),
         ([0, b"\0" * 32, b""], NetworkRequest),
-        ([b"sealed", b"\0" * 16], ConfigurationRequest),
+        ([b"sealed", b"\0" * 16, b"", b"", ""], ConfigurationRequest),
+        ([b"sealed", b"\0" * 32], ConfigurationRequest),
+        ([b"sealed", b"\0" * 32, b"k" * 90, b"", "phone"], ConfigurationRequest),
+        ([b"sealed", b"\0" * 32, b"", b"k" * 91, "phone"], ConfigurationRequest),
         (["asleep", "", 0, 0], Status),
     ],
 )

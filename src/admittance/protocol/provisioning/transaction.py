@@ -6,171 +6,38 @@ carries out what `drain` gives **before** it sends the answer, and reports what 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from hashlib import sha256
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from admittance.errors import AdmittanceError, AlreadyUsed, Conflict, Expired, WrongOrigin
 from admittance.protocol.provisioning.evidence import sign_evidence
 from admittance.protocol.provisioning.network_secret import SALT_BYTES, Network, decrypt_network
-from admittance.protocol.sealing import Expectation, Opened, SealKey, open_sealed
-from admittance.protocol.signing import Signer
+from admittance.protocol.provisioning.transaction_events import (
+    AllowResume,
+    AttemptFailed,
+    AttemptJoined,
+    AttemptSucceeded,
+    Command,
+    EnrolmentFinished,
+    Event,
+    FactorWanted,
+    ForgetResume,
+    PersistConfiguration,
+    TryNetwork,
+    UseCode,
+)
+from admittance.protocol.provisioning.transaction_state import DeviceFacts, DeviceKeys, Open, Session, Standing
+from admittance.protocol.sealing import Expectation, Opened, open_sealed
 from admittance.wire import message
 from admittance.wire import provisioning_messages as wire
-from admittance.wire.evidence import Claims, Evidence, PresenceMethod, PublicKeys
+from admittance.wire.evidence import Claims, Evidence, PublicKeys
 from admittance.wire.message import Message
-from admittance.wire.sealed import Configuration, Header
 
 TRANSACTION_S: Final = 15 * 60
 ID_BYTES: Final = 16
 
 Random: TypeAlias = Callable[[int], bytes]
-
-
-class Session(Protocol):
-    """What the machine needs to know of a proven Security 2 session."""
-
-    @property
-    def binding(self) -> bytes: ...
-
-    @property
-    def method(self) -> PresenceMethod: ...
-
-    @property
-    def code_age_s(self) -> int: ...
-
-
-@dataclass(frozen=True)
-class DeviceFacts:
-    """What does not change while the device lives. `root_spki_sha256` is the configuration root it was made with."""
-
-    device_id: str
-    model: str
-    firmware: str
-    presence: wire.Presence
-    server_origin: str
-    root_spki_sha256: bytes
-    wifi_scan: bool = True
-    transport: Literal["softap", "ble"] = "softap"
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Who owns the device, and what it accepted so far."""
-
-    epoch: int
-    last_sequence: int
-    resets: int
-    owned: bool
-
-
-@dataclass(frozen=True)
-class DeviceKeys:
-    """Identity with its certificate chain (DER, empty when listed), seal key, and the public parts of the others."""
-
-    identity: Signer
-    chain: tuple[bytes, ...]
-    seal: SealKey
-    channel_spki: bytes
-    access_spki: bytes
-
-
-@dataclass(frozen=True)
-class AllowResume:
-    """Accept these 16-byte values as user name and code of later sessions, until `until` (monotonic seconds)."""
-
-    transaction_id: bytes
-    resume_code: bytes = field(repr=False)
-    until: float
-
-
-@dataclass(frozen=True)
-class ForgetResume:
-    """Accept no more sessions of this transaction."""
-
-    transaction_id: bytes
-
-
-@dataclass(frozen=True)
-class PersistConfiguration:
-    """Save header and configuration in one step; `new_owner` drops what was issued to the owner before."""
-
-    header: Header
-    configuration: Configuration = field(repr=False)
-    new_owner: bool
-
-
-@dataclass(frozen=True)
-class TryNetwork:
-    """Join `network`, reach the server through it, and keep it only then. Replaces an attempt under way."""
-
-    network: Network
-    attempt: int
-
-
-@dataclass(frozen=True)
-class UseCode:
-    """Use this enrolment code as the second factor of the enrolment under way."""
-
-    code: str = field(repr=False)
-
-
-Command: TypeAlias = AllowResume | ForgetResume | PersistConfiguration | TryNetwork | UseCode
-
-
-@dataclass(frozen=True)
-class AttemptJoined:
-    """The network gave an address."""
-
-    attempt: int
-
-
-@dataclass(frozen=True)
-class AttemptSucceeded:
-    """The server was reached and the network kept."""
-
-    attempt: int
-
-
-@dataclass(frozen=True)
-class AttemptFailed:
-    attempt: int
-    cause: wire.Cause
-
-
-@dataclass(frozen=True)
-class EnrolmentFinished:
-    """The device holds an operational certificate of this epoch."""
-
-    epoch: int = 0
-
-
-@dataclass(frozen=True)
-class FactorWanted:
-    """The server wants a second factor, refused one, or waits for the owner."""
-
-    cause: wire.Cause
-
-
-Event: TypeAlias = AttemptJoined | AttemptSucceeded | AttemptFailed | EnrolmentFinished | FactorWanted
-
-
-@dataclass
-class _Open:
-    transaction_id: bytes
-    device_nonce: bytes
-    resume_code: bytes
-    opened_at: float
-    challenge: bytes | None = None
-    app_key: bytes | None = None
-    accepted: bytes | None = None
-    accepted_sequence: int = 0
-    permits: frozenset[str] = frozenset()
-    configured_by: bytes = b""
-    attempt: int = 0
-    attempt_digest: bytes = b""
-    state: wire.State = "idle"
-    cause: wire.Cause = ""
 
 
 class Transaction:
@@ -181,7 +48,7 @@ class Transaction:
         self._keys = keys
         self._standing = standing
         self._random = random
-        self._open: _Open | None = None
+        self._open: Open | None = None
         self._commands: list[Command] = []
 
     @property
@@ -299,7 +166,7 @@ class Transaction:
             resume_code=current.resume_code,
         )
 
-    def _signed_evidence(self, session: Session, current: _Open, challenge: bytes) -> bytes:
+    def _signed_evidence(self, session: Session, current: Open, challenge: bytes) -> bytes:
         seal = self._keys.seal
         evidence = Evidence(
             server_origin=self._facts.server_origin,
@@ -331,7 +198,7 @@ class Transaction:
             current.configured_by = session.binding
         return wire.ConfigurationAnswer(current.accepted_sequence, current.state)
 
-    def _accept(self, current: _Open, wanted: wire.ConfigurationRequest, now: float) -> None:
+    def _accept(self, current: Open, wanted: wire.ConfigurationRequest, now: float) -> None:
         standing = self._standing
         opened = open_sealed(
             wanted.sealed,
@@ -364,7 +231,7 @@ class Transaction:
         if network is not None:
             self._try(current, network, current.attempt)
 
-    def _sealed_network(self, current: _Open, opened: Opened, app_key: bytes) -> Network | None:
+    def _sealed_network(self, current: Open, opened: Opened, app_key: bytes) -> Network | None:
         sealed = opened.configuration.network
         if not sealed:
             return None
@@ -399,7 +266,7 @@ class Transaction:
         self._try(current, network, wanted.attempt)
         return wire.NetworkAnswer(current.state)
 
-    def _try(self, current: _Open, network: Network, attempt: int) -> None:
+    def _try(self, current: Open, network: Network, attempt: int) -> None:
         current.attempt, current.state, current.cause = attempt, "trying", ""
         self._commands.append(TryNetwork(network, attempt))
 
@@ -421,10 +288,10 @@ class Transaction:
         left = current.opened_at + TRANSACTION_S - now
         return wire.Status(current.state, current.cause, current.attempt, max(0, int(left)))
 
-    def _begin(self, now: float) -> _Open:
+    def _begin(self, now: float) -> Open:
         if self._open is not None:
             self._commands.append(ForgetResume(self._open.transaction_id))
-        self._open = _Open(
+        self._open = Open(
             transaction_id=self._random(ID_BYTES),
             device_nonce=self._random(ID_BYTES),
             resume_code=self._random(ID_BYTES),
@@ -432,12 +299,12 @@ class Transaction:
         )
         return self._open
 
-    def _live(self, now: float) -> _Open | None:
+    def _live(self, now: float) -> Open | None:
         if self._open is None or now - self._open.opened_at >= TRANSACTION_S:
             return None
         return self._open
 
-    def _required(self) -> _Open:
+    def _required(self) -> Open:
         if self._open is None:
             raise Expired("The transaction is over. Show a new code and start again.")
         return self._open

@@ -13,22 +13,23 @@ from hypothesis import strategies as st
 
 from admittance.protocol.provisioning.evidence import read_evidence
 from admittance.protocol.provisioning.network_secret import Network, encrypt_network
-from admittance.protocol.provisioning.transaction import (
-    TRANSACTION_S,
+from admittance.protocol.provisioning.transaction import TRANSACTION_S, Transaction
+from admittance.protocol.provisioning.transaction_events import (
     AllowResume,
     AttemptFailed,
     AttemptJoined,
     AttemptSucceeded,
-    DeviceFacts,
-    DeviceKeys,
     EnrolmentFinished,
     FactorWanted,
     ForgetResume,
     PersistConfiguration,
-    Standing,
-    Transaction,
     TryNetwork,
     UseCode,
+)
+from admittance.protocol.provisioning.transaction_state import (
+    DeviceFacts,
+    DeviceKeys,
+    Standing,
 )
 from admittance.protocol.sealing import ClassicSealKey, HybridSealKey, SealKey, SymmetricSealKey
 from admittance.protocol.signing import SoftwareSigner, spki_of
