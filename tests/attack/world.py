@@ -17,10 +17,12 @@ from typing import Any, TypeVar
 
 import httpx
 import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from admittance.client import scan
 from admittance.client.api import ApiClient
 from admittance.client.api_types import decode_bytes
+from admittance.client.channel.cards import AppCard
 from admittance.client.device_link import DeviceLink, HttpDoor
 from admittance.client.dpop import DpopKey
 from admittance.client.network import ACCESS_POINT, SimulatedNetwork, transport
@@ -40,6 +42,7 @@ from admittance.premises.station import Observer, Station
 from admittance.protocol.provisioning.client import Call, ProvisioningClient, Request, Response, run
 from admittance.protocol.provisioning.evidence import read_evidence
 from admittance.protocol.provisioning.network_secret import Network
+from admittance.protocol.signing import spki_of
 from admittance.server.keystore import Keystore, open_keystore
 from admittance.wire import possession_qr
 from admittance.wire.birth import Birth, decode_birth
@@ -170,6 +173,12 @@ class Guest:
         await self.network.close()
 
 
+def stranger() -> AppCard:
+    """The card of an app that nobody let in."""
+    channel, signing = (spki_of(ec.generate_private_key(ec.SECP256R1()).public_key()) for _ in range(2))
+    return AppCard(channel, signing, "stranger")
+
+
 class Visit(DeviceLink):
     """A proven session, with its machine for the stock endpoints."""
 
@@ -177,6 +186,10 @@ class Visit(DeviceLink):
         super().__init__(client, exchange)
         self.client = client
         self._over = exchange
+        self._app = stranger()
+
+    async def configure(self, sealed: bytes, app_key: bytes, app: AppCard | None = None) -> None:
+        await super().configure(sealed, app_key, app or self._app)
 
     async def run(self, call: Call[Result]) -> Result:
         """Drive a call of the client's machine."""
@@ -353,6 +366,8 @@ class World:
                 door=entrance if door is None else door(network),
                 person=Person(list(networks or [self.home])),
                 state=StateFile(profile),
+                app=store.app_keys().card(profile.name),
+                devices=store.devices,
                 random=random,
                 server_network=server_network,
             )

@@ -1,6 +1,7 @@
 """The phone's commands share a profile: who is logged in, and where."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,18 @@ def profile_option(command: F) -> F:
         callback=_store,
         help="The folder that keeps the login; else ~/.config/admittance. Also from ADMITTANCE_PROFILE.",
     )(command)
+
+
+def app_name_option(command: F) -> F:
+    """Add ``--app-name`` to a command, as the argument `app_name`."""
+    return click.option(
+        "--app-name", metavar="NAME", help="What the device's other apps see this one as; else this computer's name."
+    )(command)
+
+
+def default_app_name() -> str:
+    """The name of this computer."""
+    return socket.gethostname() or "app"
 
 
 def with_client(store: SessionStore, work: Callable[[ApiClient], Awaitable[T]]) -> T:

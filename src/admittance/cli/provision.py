@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 import click
 
 from admittance.cli.output import emit, json_option
+from admittance.cli.profile import app_name_option, default_app_name
 from admittance.cli.provision_person import Answers, JsonPerson, TerminalPerson
 from admittance.client import scan
 from admittance.client.api import ApiClient
+from admittance.client.channel.cards import AppCard
 from admittance.client.device_link import HttpDoor
 from admittance.client.network import PhoneNetwork, PromptedNetwork, SimulatedNetwork, transport
 from admittance.client.provisioning import Provisioning
@@ -44,6 +46,7 @@ BY_HAND_S = 300
 @click.option("--server-network", help="Use a network that the server stores; this phone never learns its password.")
 @click.option("--premises", type=click.Path(path_type=Path), help="Socket of simulated premises, to be a phone in.")
 @click.option("--profile", type=click.Path(file_okay=False, path_type=Path), help="Folder with your login.")
+@app_name_option
 @click.option("--yes", "assume_yes", is_flag=True, help="Set up the device without asking whether it is the one.")
 @json_option
 def provision(
@@ -55,6 +58,7 @@ def provision(
     server_network: str | None,
     premises: Path | None,
     profile: Path | None,
+    app_name: str | None,
     assume_yes: bool,
     as_json: bool,
 ) -> None:
@@ -76,7 +80,9 @@ def provision(
         raise click.UsageError("Give either --network or --server-network.")
     answers = Answers(ssid, password_file, code_file)
     person: Person = JsonPerson(answers) if as_json else TerminalPerson(answers, assume_yes=assume_yes)
-    done = asyncio.run(_provision(code, person, server_network, premises, profile or default_directory()))
+    store = SessionStore(profile or default_directory())
+    app = store.app_keys().card(app_name or default_app_name())
+    done = asyncio.run(_provision(code, person, server_network, premises, store, app))
     if as_json:
         emit(
             {
@@ -93,10 +99,14 @@ def provision(
 
 
 async def _provision(
-    code: str | None, person: Person, server_network: str | None, premises: Path | None, profile: Path
+    code: str | None,
+    person: Person,
+    server_network: str | None,
+    premises: Path | None,
+    store: SessionStore,
+    app: AppCard,
 ) -> Provisioned:
     scanned = scan.read(code) if code is not None else None
-    store = SessionStore(profile)
     session = store.load()
     async with contextlib.AsyncExitStack() as stack:
         network = await stack.enter_async_context(_network(premises, session.origin))
@@ -109,7 +119,9 @@ async def _provision(
             server=ApiServer(api),
             door=door,
             person=person,
-            state=StateFile(profile),
+            state=StateFile(store.directory),
+            app=app,
+            devices=store.devices,
             random=os.urandom,
             server_network=server_network,
             patience_s=0 if premises is not None else BY_HAND_S,

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import httpx
 
+from admittance.client.channel.cards import AppCard
 from admittance.client.network import ACCESS_POINT, PhoneNetwork, transport
 from admittance.client.provisioning_events import SeenNetwork
 from admittance.client.provisioning_ports import Link, PossessionCode
@@ -91,8 +92,8 @@ class DeviceLink:
             strongest.setdefault(network.ssid, seen)
         return list(strongest.values())
 
-    async def configure(self, sealed: bytes, app_key: bytes) -> None:
-        request = wire.ConfigurationRequest(sealed, app_key)
+    async def configure(self, sealed: bytes, app_key: bytes, app: AppCard) -> None:
+        request = wire.ConfigurationRequest(sealed, app_key, app.channel, app.signing, app.name)
         await self._run(self._client.ask(wire.CONFIG, request, wire.ConfigurationAnswer))
 
     async def send_network(self, attempt: int, salt: bytes, ciphertext: bytes) -> None:

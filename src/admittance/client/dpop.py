@@ -5,14 +5,12 @@ import json
 import secrets
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jws
 from joserfc.jwk import ECKey
 
-from admittance.client.private_files import read_private, write_private
-from admittance.errors import ConfigurationError
+from admittance.client.key_files import load_p256, pem_of
+from admittance.client.private_files import write_private
 from admittance.wire import base64url
 
 
@@ -21,7 +19,7 @@ class DpopKey:
 
     def __init__(self, private_key: ec.EllipticCurvePrivateKey) -> None:
         self._private_key = private_key
-        self._key = ECKey.import_key(_pem(private_key))
+        self._key = ECKey.import_key(pem_of(private_key))
         self._public = {name: self._key.as_dict(private=False)[name] for name in ("kty", "crv", "x", "y")}
 
     @classmethod
@@ -36,17 +34,11 @@ class DpopKey:
             NotFound: there is none.
             ConfigurationError: others can open the file, or it holds no P-256 key.
         """
-        try:
-            private_key = serialization.load_pem_private_key(read_private(path), password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise ConfigurationError(f"{path} holds no private key. Delete it and log in again.") from error
-        if not isinstance(private_key, ec.EllipticCurvePrivateKey) or private_key.curve.name != "secp256r1":
-            raise ConfigurationError(f"{path} holds no P-256 key. Delete it and log in again.")
-        return cls(private_key)
+        return cls(load_p256(path, "Delete it and log in again."))
 
     def save(self, path: Path) -> None:
         """Write the key to a file that only its owner can open. Raises `ConfigurationError`."""
-        write_private(path, _pem(self._private_key))
+        write_private(path, pem_of(self._private_key))
 
     @property
     def jkt(self) -> str:
@@ -74,9 +66,3 @@ class DpopKey:
             claims["ath"] = base64url.encode(hashlib.sha256(access_token.encode()).digest())
         header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": self._public}
         return jws.serialize_compact(header, json.dumps(claims), self._key, algorithms=["ES256"])
-
-
-def _pem(private_key: ec.EllipticCurvePrivateKey) -> bytes:
-    return private_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )

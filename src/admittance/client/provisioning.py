@@ -14,6 +14,8 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
+from admittance.client.channel.cards import AppCard
+from admittance.client.channel.known_devices import KnownDevice, KnownDevices
 from admittance.client.network import PhoneNetwork
 from admittance.client.provisioning_events import (
     DEADLINES_S,
@@ -76,7 +78,8 @@ Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 class Provisioning:
     """One provisioning. `server_network` names a network that the server stores; None lets the person choose.
 
-    `patience_s` is added to each deadline, for a person who changes networks by hand.
+    The device learns `app` as its owner's, and its own channel key is pinned in `devices`. `patience_s` is added to
+    each deadline, for a person who changes networks by hand.
     """
 
     network: PhoneNetwork
@@ -84,6 +87,8 @@ class Provisioning:
     door: Door
     person: Person
     state: StateFile
+    app: AppCard
+    devices: KnownDevices
     random: Random
     sleep: Sleep = asyncio.sleep
     server_network: str | None = None
@@ -238,6 +243,8 @@ class Provisioning:
             activation = await self.server.activate(running)
             if activation.device_id != running.device_id:
                 raise WrongDevice("The server activated another device than the one in front of you.")
+            evidence = read_evidence(running.evidence).evidence
+            self.devices.keep(KnownDevice.of_evidence(evidence, activation.epoch))
             running = msgspec.structs.replace(
                 running,
                 sealed=activation.sealed,
@@ -341,7 +348,7 @@ class _Visit:
         sealed = self.running.sealed
         if sealed is None:
             raise Malformed("The server's answer is missing. Scan the device's code again.")
-        await self._again(lambda link: link.configure(sealed, self.running.app_key))
+        await self._again(lambda link: link.configure(sealed, self.running.app_key, self._of.app))
 
     async def send(self, network: Network) -> None:
         """Hand in one more try of a network, for the device alone."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from admittance.client.channel.cards import AppCard
 from admittance.client.provisioning_events import SeenNetwork
 from admittance.client.provisioning_state import RunningProvisioning
 from admittance.wire.provisioning_messages import EvidenceAnswer, Hello, Status
@@ -45,10 +46,14 @@ class PossessionCode:
 
 @dataclass(frozen=True)
 class Activation:
-    """The server's answer: `sealed` is for the device alone; its enrolment needs any one of `second_factor`."""
+    """The server's answer: `sealed` is for the device alone; its enrolment needs any one of `second_factor`.
+
+    `epoch` counts the device's owners, this one included.
+    """
 
     device_id: str
     purpose: str
+    epoch: int
     sealed: bytes
     second_factor: tuple[str, ...] = ()
 
@@ -73,7 +78,7 @@ class Link(Protocol):
     async def hello(self) -> Hello: ...
     async def evidence(self, challenge: bytes) -> EvidenceAnswer: ...
     async def networks(self) -> list[SeenNetwork]: ...
-    async def configure(self, sealed: bytes, app_key: bytes) -> None: ...
+    async def configure(self, sealed: bytes, app_key: bytes, app: AppCard) -> None: ...
     async def send_network(self, attempt: int, salt: bytes, ciphertext: bytes) -> None: ...
     async def send_code(self, code: str) -> None: ...
     async def status(self) -> Status: ...

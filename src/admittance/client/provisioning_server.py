@@ -49,7 +49,9 @@ class ApiServer:
             network_name=running.network_name,
             app_key=running.app_key if by_server else None,
         )
-        return Activation(answer.device_id, answer.purpose, decode_bytes(answer.sealed), answer.second_factor)
+        return Activation(
+            answer.device_id, answer.purpose, answer.epoch, decode_bytes(answer.sealed), answer.second_factor
+        )
 
     async def enrolled(self, device_id: str) -> bool:
         device = await self._api.device(device_id)

@@ -1,4 +1,4 @@
-"""What a client keeps between two commands: which server, which token, which key."""
+"""What a client keeps between two commands: which server, which token, which keys, which devices."""
 
 import os
 import ssl
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from admittance.client.channel.app_keys import AppKeys
+from admittance.client.channel.known_devices import KnownDevices
 from admittance.client.dpop import DpopKey
 from admittance.client.private_files import read_private, write_private
 from admittance.errors import AuthenticationFailed, ConfigurationError, NotFound
@@ -34,7 +36,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class SessionStore:
-    """A profile: one folder with the session and the key, both of mode 0600."""
+    """A profile: one folder with the session and the keys, in files of mode 0600, and the devices that it knows."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -59,7 +61,7 @@ class SessionStore:
         write_private(self.directory / SESSION_FILE, msgspec.json.encode(session))
 
     def clear(self) -> None:
-        """Forget session and key."""
+        """Forget session and key. What devices know this app by stays: they do not ask who is logged in."""
         for name in (SESSION_FILE, KEY_FILE):
             (self.directory / name).unlink(missing_ok=True)
 
@@ -72,6 +74,15 @@ class SessionStore:
             key = DpopKey.generate()
             key.save(path)
             return key
+
+    def app_keys(self) -> AppKeys:
+        """The keys by which devices know this app, made at first use. Raises `ConfigurationError`."""
+        return AppKeys.of_profile(self.directory)
+
+    @property
+    def devices(self) -> KnownDevices:
+        """The devices that this app knows."""
+        return KnownDevices(self.directory)
 
 
 def default_directory() -> Path:

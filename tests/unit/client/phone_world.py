@@ -9,6 +9,9 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from admittance.client.channel.app_keys import AppKeys
+from admittance.client.channel.cards import AppCard
+from admittance.client.channel.known_devices import KnownDevices
 from admittance.client.provisioning import Provisioning
 from admittance.client.provisioning_events import DeviceMet, Event, SeenNetwork
 from admittance.client.provisioning_ports import (
@@ -23,17 +26,19 @@ from admittance.client.provisioning_state import RunningProvisioning, StateFile
 from admittance.errors import DeviceRefused, Unreachable, WrongCode
 from admittance.protocol.provisioning.evidence import read_evidence
 from admittance.protocol.provisioning.network_secret import Network
-from admittance.protocol.provisioning.transaction import (
+from admittance.protocol.provisioning.transaction import Transaction
+from admittance.protocol.provisioning.transaction_events import (
     AttemptFailed,
     AttemptSucceeded,
-    DeviceFacts,
-    DeviceKeys,
     EnrolmentFinished,
     FactorWanted,
-    Standing,
-    Transaction,
     TryNetwork,
     UseCode,
+)
+from admittance.protocol.provisioning.transaction_state import (
+    DeviceFacts,
+    DeviceKeys,
+    Standing,
 )
 from admittance.protocol.sealing import ClassicSealKey
 from admittance.protocol.signing import SoftwareSigner, spki_of
@@ -104,6 +109,7 @@ class Device:
         self.lose_answers = 0
         self.good_code = ""
         self.codes: list[str] = []
+        self.apps: list[AppCard] = []
         self.lie: Callable[[wire.Hello], wire.Hello] = lambda hello: hello
 
     async def window(self) -> bytes | None:
@@ -162,8 +168,10 @@ class DeviceLink:
     async def networks(self) -> list[SeenNetwork]:
         return [SeenNetwork("home", -50, False)]
 
-    async def configure(self, sealed: bytes, app_key: bytes) -> None:
-        self._ask(wire.CONFIG, wire.ConfigurationRequest(sealed, app_key), wire.ConfigurationAnswer)
+    async def configure(self, sealed: bytes, app_key: bytes, app: AppCard) -> None:
+        request = wire.ConfigurationRequest(sealed, app_key, app.channel, app.signing, app.name)
+        self.device.apps.append(app)
+        self._ask(wire.CONFIG, request, wire.ConfigurationAnswer)
 
     async def send_network(self, attempt: int, salt: bytes, ciphertext: bytes) -> None:
         self._ask(wire.NETWORK, wire.NetworkRequest(attempt, salt, ciphertext), wire.NetworkAnswer)
@@ -215,7 +223,7 @@ class Server:
             network = server_managed(running.app_key, evidence, running.transaction_id, self.stored)
         sealed = self.sealing.seal(evidence, network=network)
         device_id = self.answers_for or evidence.device_id
-        return Activation(device_id, "activate", sealed, self.second_factor)
+        return Activation(device_id, "activate", evidence.epoch + 1, sealed, self.second_factor)
 
     async def enrolled(self, device_id: str) -> bool:
         self.network.require("internet")
@@ -263,6 +271,8 @@ class World:
         self.server.device_is_online = lambda: HOME in self.device.tried
         self.owner = Owner(list(answers or [HOME]))
         self.state = StateFile(folder)
+        self.app = AppKeys.of_profile(folder).card("Anna's phone")
+        self.devices = KnownDevices(folder)
 
     def provisioning(self, server_network: str | None = None) -> Provisioning:
         return Provisioning(
@@ -271,6 +281,8 @@ class World:
             door=self.device,
             person=self.owner,
             state=self.state,
+            app=self.app,
+            devices=self.devices,
             random=os.urandom,
             sleep=no_sleep,
             server_network=server_network,

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from admittance.client.channel.cards import AppCard
 from admittance.client.provisioning_events import DEADLINES_S, FactorAwaited
 from admittance.errors import (
     AdmittanceError,
@@ -22,7 +23,8 @@ from admittance.errors import (
     WrongDevice,
     WrongOrigin,
 )
-from admittance.protocol.provisioning.transaction import EnrolmentFinished
+from admittance.protocol.provisioning.evidence import read_evidence
+from admittance.protocol.provisioning.transaction_events import EnrolmentFinished
 from admittance.wire.possession_qr import PossessionQr
 from admittance.wire.setup_code import SetupCode
 from tests.unit.client.phone_world import (
@@ -55,6 +57,24 @@ async def test_a_display_device_is_set_up_with_one_network_at_a_time(tmp_path: P
     assert world.network.visited == ["internet", "device", "internet", "device", "internet"]
     with pytest.raises(NotFound):
         world.state.load()
+
+
+async def test_phone_and_device_learn_each_others_channel_key(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.provisioning().run(qr())
+    assert world.device.apps == [world.app]
+    pinned = world.devices.find(world.device.device_id)
+    [handed] = world.server.activated
+    assert pinned.channel == read_evidence(handed.evidence).evidence.public_keys.channel
+    assert (pinned.origin, pinned.epoch, pinned.name) == (ORIGIN, 1, "lamp-1")
+
+
+async def test_no_key_is_pinned_before_the_server_vouched_for_the_device(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.server.answers_for = "ADAAAAAAAAAAAAAAAAAAAA"
+    with pytest.raises(WrongDevice):
+        await world.provisioning().run(qr())
+    assert world.devices.all() == []
 
 
 async def test_a_button_device_gets_its_code_from_the_server(tmp_path: Path) -> None:
@@ -131,11 +151,11 @@ async def test_lost_answers_are_asked_for_again(tmp_path: Path, monkeypatch: pyt
     world = World(tmp_path)
     real = DeviceLink.configure
 
-    async def lose(link: DeviceLink, sealed: bytes, app_key: bytes) -> None:
+    async def lose(link: DeviceLink, sealed: bytes, app_key: bytes, app: AppCard) -> None:
         if not world.device.lose_answers and link.device.tried == []:
             world.device.lose_answers = 1
             monkeypatch.setattr(DeviceLink, "configure", real)
-        await real(link, sealed, app_key)
+        await real(link, sealed, app_key, app)
 
     monkeypatch.setattr(DeviceLink, "configure", lose)
     await world.provisioning().run(qr())

@@ -1,0 +1,1 @@
+"""Talking to a device end to end: through the relay, which can read nothing, or over the local network."""
