@@ -1,8 +1,13 @@
 """What the parts of a relay node see of each other: an app's stream, wherever its device is connected."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Literal, Protocol
 
 from admittance.wire.relay import CloseReason
+
+Need = Literal["none", "proof", "notice"]
+"""What a connection waits for on stream 0. `none`: nothing. `proof`: the device, on the listener without TLS, has yet
+to prove its channel key. `notice`: its access has ended, and it stays only to be told so."""
 
 
 class StreamSink(Protocol):
@@ -82,3 +87,19 @@ class EndingsListener(Protocol):
 
     def sighted(self) -> None:
         """Endings are read again, none was missed: open streams again."""
+
+
+class Conversations(Protocol):
+    """The server's own conversations with the devices of this node, on stream 0. Its methods never wait or raise."""
+
+    def attach(
+        self, device_id: str, epoch: int, stream: Stream, *, need: Need, settled: Callable[[bool], None]
+    ) -> StreamSink:
+        """A device is connected here, and `stream` leads to its stream 0; the sink's `closed` tells when it is gone.
+
+        Unless `need` is ``none``, `settled` is called once within 5 s: whether the device has proved itself, or
+        was told. It is not called after the sink's `closed`.
+        """
+
+    def tell_ended(self, device_id: str, settled: Callable[[bool], None]) -> None:
+        """The access of a device that is attached here has ended: tell it, then call `settled`, within 1 s."""
