@@ -6,7 +6,7 @@ Unix seconds, ids are text, keys and digests are bytes.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ metadata = MetaData(
 _STATES_TO_MEND = ("28", "3D")
 _STATES_THAT_PASS = ("08", "53", "57P")
 
+_SIGNALS = "admittance_signals"
 _READ_ONLY = "admittance_read_only"
 _SQLITE_READ: dict[str, Any] = {_READ_ONLY: True}
 _POSTGRESQL_READ: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -65,6 +66,7 @@ class Database:
         self.engine = _engine(parsed)
         self._read_options = _SQLITE_READ if self.is_sqlite else _POSTGRESQL_READ
         self._writer = asyncio.Lock() if self.is_sqlite else None
+        self._listeners: dict[str, list[Callable[[], None]]] = {}
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
@@ -78,7 +80,12 @@ class Database:
         Raises `Unavailable` when the database can't be reached.
         """
         async with self._writer or nullcontext(), _connection_errors(), self.engine.begin() as connection:
+            connection.info.pop(_SIGNALS, None)
             yield connection
+            signals: set[str] = connection.info.pop(_SIGNALS, set())
+        for name in signals:
+            for listener in self._listeners.get(name, ()):
+                listener()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -86,6 +93,10 @@ class Database:
         async with _connection_errors(), self.engine.connect() as connection:
             await connection.execution_options(**self._read_options)
             yield connection
+
+    def listen(self, name: str, listener: Callable[[], None]) -> None:
+        """Call `listener` after each transaction of this process that gave that signal and has committed."""
+        self._listeners.setdefault(name, []).append(listener)
 
     async def migrate(self) -> None:
         """Bring the schema to the newest version; does nothing when it is there already."""
@@ -98,6 +109,11 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def signal(connection: AsyncConnection, name: str) -> None:
+    """Tell those that `Database.listen` to `name` once this transaction has committed; not if it is rolled back."""
+    connection.info.setdefault(_SIGNALS, set()).add(name)
 
 
 def _engine(url: URL) -> AsyncEngine:

@@ -16,12 +16,14 @@ from admittance.server.enrolment.factors.tables import (
 from admittance.server.enrolment.store import spent_nonces
 from admittance.server.enrolment.tpm.store import credential_challenges
 from admittance.server.mail.store import outbox
+from admittance.server.revocations.store import endings
 from admittance.server.sms.store import outbox as sms_outbox
 
 KEEP_INVITES_S = 30 * 86_400
 KEEP_CHALLENGES_S = 3600
 KEEP_MAIL_S = 30 * 86_400
 KEEP_FACTORS_S = 86_400
+KEEP_ENDINGS_S = 86_400
 
 
 class Purge:
@@ -46,6 +48,7 @@ class Purge:
             ),
             delete(outbox).where(outbox.c.state != "waiting", outbox.c.created_at <= now - KEEP_MAIL_S),
             delete(sms_outbox).where(sms_outbox.c.created_at <= now - KEEP_FACTORS_S),
+            delete(endings).where(endings.c.ended_at <= now - KEEP_ENDINGS_S),
             delete(factor_tries).where(factor_tries.c.ends_at <= now),
             *(
                 delete(table).where(table.c.expires_at <= now - KEEP_FACTORS_S)

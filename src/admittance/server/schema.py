@@ -10,6 +10,8 @@ from admittance.server.enrolment import store as enrolment
 from admittance.server.enrolment.factors import tables as factors
 from admittance.server.enrolment.tpm import store as tpm
 from admittance.server.mail import store as mail
+from admittance.server.relay import presence
+from admittance.server.revocations import store as revocations
 from admittance.server.sms import store as sms
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "factors",
     "mail",
     "metadata",
+    "presence",
+    "revocations",
     "sightings",
     "sms",
     "tpm",

@@ -14,6 +14,7 @@ from admittance.server.accounts.trust import trust_first
 from admittance.server.audit.store import AuditLog
 from admittance.server.clock import Clock
 from admittance.server.database import Database
+from admittance.server.revocations.store import record_ending
 
 TOKEN_TTL_S = 12 * 3600
 
@@ -111,6 +112,7 @@ class Tokens:
         now = self._clock()
         async with self._database.transaction() as connection:
             await store.delete_token(connection, mac)
+            await record_ending(connection, "token", mac.hex(), now)
             await self._audit.append(connection, event="token.ended", actor=subject, subject=subject, now=now)
 
     async def _record(self, subject: str, event: str) -> None:

@@ -97,6 +97,16 @@ def upgrade() -> None:
     op.create_index(op.f("ix_devices_account_id"), "devices", ["account_id"], unique=False)
     op.create_index(op.f("ix_devices_release_at"), "devices", ["release_at"], unique=False)
     op.create_table(
+        "endings",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_endings")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_endings_ended_at"), "endings", ["ended_at"], unique=False)
+    op.create_table(
         "factor_tries",
         sa.Column("bucket", sa.Text(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
@@ -140,12 +150,27 @@ def upgrade() -> None:
     )
     op.create_index("ix_mail_outbox_state_next_attempt_at", "mail_outbox", ["state", "next_attempt_at"], unique=False)
     op.create_table(
+        "presence",
+        sa.Column("device_id", sa.Text(), nullable=False),
+        sa.Column("arrival", sa.BigInteger(), nullable=False),
+        sa.Column("node_id", sa.Text(), nullable=True),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("device_id", name=op.f("pk_presence")),
+    )
+    op.create_index(op.f("ix_presence_node_id"), "presence", ["node_id"], unique=False)
+    op.create_table(
         "proofs_seen",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_proofs_seen")),
     )
     op.create_index("ix_proofs_seen_expires_at", "proofs_seen", ["expires_at"], unique=False)
+    op.create_table(
+        "relay_nodes",
+        sa.Column("node_id", sa.Text(), nullable=False),
+        sa.Column("beats", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("node_id", name=op.f("pk_relay_nodes")),
+    )
     op.create_table(
         "revocation_list",
         sa.Column("issuer", sa.LargeBinary(), nullable=False),
