@@ -1,10 +1,8 @@
 """The agent's own process, and how to become it.
 
 A device has little memory, so `become` replaces the process that parsed the command line by one that loads neither
-that parser nor any docstring. msgspec takes what it needs from typing when typing_extensions is absent, as on a
-device that installs nothing else; keeping it out saves 5 MB more. segno loads Python's HTTP client and never calls
-it; an empty module in its place saves 1.5 MB. Python keeps 2 MB of what it takes to compile the agent, so a process
-that had to compile gives way to one that finds bytecode.
+that parser nor any docstring, nor what `lean` keeps out. Python keeps 2 MB of what it takes to compile the agent, so
+a process that had to compile gives way to one that finds bytecode.
 """
 
 import asyncio
@@ -39,11 +37,7 @@ EXIT_CODES: Final[dict[type[AdmittanceError], int]] = {
 }
 UNEXPECTED: Final = 1
 
-_LOAD: Final = (
-    "import sys, types; sys.modules['typing_extensions'] = None; "
-    "sys.modules['urllib.request'] = types.ModuleType('urllib.request'); "
-    "from admittance.device.program import main, run_afresh; "
-)
+_LOAD: Final = "import sys, admittance.device.lean; from admittance.device.program import main, run_afresh; "
 _MAIN: Final = _LOAD + "main(sys.argv[1])"
 _COMPILE: Final = _LOAD + "run_afresh(sys.argv[1])"
 
