@@ -10,6 +10,7 @@
     │   ├── DeviceOffline            the device is not connected to any relay node
     │   ├── ChannelLost              the channel ended before the answer: the request may or may not have run
     │   ├── WebSocketClosed          a WebSocket ended; `close_code` and `reason` say why
+    │   ├── ContextExhausted         an OSCORE context was used as often as its keys allow: make a new one
     │   ├── SessionLost              a session with a device ended: open another
     │   └── TpmUnavailable           the TPM is not there, busy, or locked out for now
     ├── TpmRefused                   the TPM refused a command
@@ -23,8 +24,8 @@
     └── Refused                      the peer asked for what it may not have
         ├── AuthenticationFailed     a proof, a password or a token did not hold
         │   ├── SignatureInvalid
-    │   ├── DecryptionFailed         an OSCORE message that does not open
-    │   ├── Replayed                 an OSCORE message that was seen before, or is older than the window
+        │   ├── DecryptionFailed     an OSCORE message that does not open
+        │   ├── Replayed             an OSCORE message that was seen before, or is older than the window
         │   ├── WrongCode            the possession code is wrong, outdated or spent
         │   ├── FactorRefused        the second factor does not hold, whatever the reason
         │   └── NonceRequired        carry the server's nonce and ask again
@@ -43,6 +44,7 @@
         ├── InsecureDevice           a device that offers less than Security 2, patch version 1
         ├── DeviceRefused            a device refused a request; `reason` is its word for it
         ├── KeyRefused               a key that our key rules do not allow
+        ├── SuiteRefused             a handshake with a cipher suite that is not ours
         ├── WrongDevice              a message of, or for, another device
         ├── WrongChallenge           a signed message answers another challenge or nonce
         ├── EvidenceRefused          evidence is signed, but not for this
@@ -128,6 +130,12 @@ class WebSocketClosed(Unavailable):
         super().__init__(f"The WebSocket was closed ({close_code}{f': {reason}' if reason else ''}).")
         self.close_code = close_code
         self.reason = reason
+
+
+class ContextExhausted(Unavailable):
+    """A security context has sealed as many messages, or met as many forgeries, as its keys allow: make a new one."""
+
+    code = "context_exhausted"
 
 
 class TpmUnavailable(Unavailable):
@@ -342,6 +350,12 @@ class DeviceRefused(Refused):
 
 class KeyRefused(Refused):
     code = "key_refused"
+
+
+class SuiteRefused(Refused):
+    """A handshake that selects a cipher suite which we do not support."""
+
+    code = "suite_refused"
 
 
 class WrongDevice(Refused):
