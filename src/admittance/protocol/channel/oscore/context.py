@@ -1,0 +1,272 @@
+"""The security context (RFC 8613): protects CoAP messages for one peer and opens what that peer protected.
+
+The caller hands over and gets whole `CoapMessage`s; "outer" is what travels. Of an outer message only its token and
+its OSCORE option count: all other options of what is opened come from inside.
+"""
+
+from typing import Final, Self
+
+from cryptography.exceptions import InvalidTag
+
+from admittance.errors import ContextExhausted, DecryptionFailed, Malformed, Misuse, Replayed
+from admittance.protocol.channel.oscore.algorithms import AES_CCM_16_64_128, Algorithm
+from admittance.protocol.channel.oscore.exchange import REQUEST_NONCE, Exchange
+from admittance.protocol.channel.oscore.keys import DerivedKeys, Numbering
+from admittance.protocol.channel.oscore.replay import ReplayWindow
+from admittance.protocol.channel.oscore.sequence import MemorySequence, SenderSequence
+from admittance.wire import oscore
+from admittance.wire.coap import codes
+from admittance.wire.coap import options as opt
+from admittance.wire.coap.message import CoapMessage
+from admittance.wire.coap.options import Options, decode_options, encode_options
+from admittance.wire.oscore import OscoreOption, encode_partial_iv
+
+_REGISTER: Final = b""
+_UNPROTECTED: Final = frozenset({opt.URI_HOST, opt.URI_PORT, opt.PROXY_URI, opt.PROXY_SCHEME})
+_OUTER: Final = _UNPROTECTED | {opt.OBSERVE}
+_NOT_PLAIN: Final = _OUTER | {opt.OSCORE}
+_OBSERVE_VALUE_BITS = 0xFFFFFF
+
+
+def oscore_option(outer: CoapMessage) -> OscoreOption:
+    """What a protected message says about its context. Raises `Malformed` if it is not a protected message."""
+    values = [value for number, value in outer.options if number == opt.OSCORE]
+    if len(values) != 1:
+        raise Malformed("a message without exactly one OSCORE option")
+    return oscore.decode(values[0])
+
+
+class SecurityContext:
+    """One end of a pairwise context. The other end has sender and recipient exchanged.
+
+    It is good for `algorithm.max_sealed` messages sent and `algorithm.max_forged` forgeries met; then every call
+    raises `ContextExhausted`.
+    """
+
+    __slots__ = (
+        "_algorithm",
+        "_forged",
+        "_id_context",
+        "_numbering",
+        "_opener",
+        "_option_flags",
+        "_option_tail",
+        "_peer_numbering",
+        "_recipient_id",
+        "_sealed",
+        "_sealer",
+        "_sequence",
+        "window",
+    )
+
+    def __init__(
+        self,
+        keys: DerivedKeys,
+        sender_id: bytes,
+        recipient_id: bytes,
+        id_context: bytes | None,
+        algorithm: Algorithm,
+        window: ReplayWindow,
+        sequence: SenderSequence,
+    ) -> None:
+        if sender_id == recipient_id:
+            raise Misuse("both ends of a context have the same id")
+        self.window = window
+        self._sequence = sequence
+        self._recipient_id = recipient_id
+        self._id_context = id_context
+        self._algorithm = algorithm
+        self._sealer = algorithm.load(keys.sender)
+        self._opener = algorithm.load(keys.recipient)
+        self._numbering = Numbering(sender_id, keys.common_iv, algorithm)
+        self._peer_numbering = Numbering(recipient_id, keys.common_iv, algorithm)
+        value = oscore.encode(OscoreOption(None, sender_id, id_context))
+        self._option_flags, self._option_tail = value[0], value[1:]
+        self._sealed = 0
+        self._forged = 0
+
+    @classmethod
+    def derive(
+        cls,
+        master_secret: bytes,
+        *,
+        master_salt: bytes = b"",
+        sender_id: bytes,
+        recipient_id: bytes,
+        id_context: bytes | None = None,
+        algorithm: Algorithm = AES_CCM_16_64_128,
+        window: int | ReplayWindow = 64,
+        sequence: SenderSequence | None = None,
+    ) -> Self:
+        """The context that a master secret makes (RFC 8613, section 3.2).
+
+        Ids have up to 7 bytes (A128GCM: 6). A context that outlives its process needs a `ReservedSequence` and,
+        after a restart, a window that is lost, behind an `EchoGate`. Raises `Misuse` for ids that are too long or the
+        same.
+        """
+        keys = DerivedKeys.derive(master_secret, master_salt, sender_id, recipient_id, id_context, algorithm)
+        replay = ReplayWindow(window) if isinstance(window, int) else window
+        return cls(keys, sender_id, recipient_id, id_context, algorithm, replay, sequence or MemorySequence())
+
+    @property
+    def messages_sealed(self) -> int:
+        """How many messages this end has protected: who sees them grow near the limit makes a new context."""
+        return self._sealed
+
+    def protect_request(self, message: CoapMessage) -> tuple[CoapMessage, Exchange]:
+        """The outer request, and what its responses are opened with. Its token is the message's."""
+        if not codes.is_request(message.code):
+            raise Misuse("a request was expected")
+        inner, outer = _split(message.options)
+        number = self._sequence.take()
+        partial_iv = encode_partial_iv(number)
+        nonce, aad = self._numbering.nonce(number), self._numbering.aad(partial_iv)
+        payload = self._seal(nonce, message.code, inner, message.payload, aad)
+        value = bytes((self._option_flags | len(partial_iv),)) + partial_iv + self._option_tail
+        observe = message.option(opt.OBSERVE) if outer else None
+        code, response_code = (codes.POST, codes.CHANGED) if observe is None else (codes.FETCH, codes.CONTENT)
+        protected = CoapMessage(code, message.token, _with_oscore(outer, value), payload)
+        return protected, Exchange(aad, nonce, response_code, observes=observe == _REGISTER)
+
+    def unprotect_request(self, outer: CoapMessage) -> tuple[CoapMessage, Exchange]:
+        """The request inside, and what its responses are protected with.
+
+        Raises `Malformed`, `Replayed`, or `DecryptionFailed` for another context or a message that was changed; only
+        a genuine message moves the window.
+        """
+        partial_iv = self._request_partial_iv(outer)
+        number = int.from_bytes(partial_iv, "big")
+        self.window.check(number)
+        nonce, aad = self._peer_numbering.nonce(number), self._peer_numbering.aad(partial_iv)
+        plaintext = self._open(nonce, outer.payload, aad)
+        self.window.mark(number)
+        return _request(plaintext, outer, nonce, aad)
+
+    def unprotect_unordered_request(self, outer: CoapMessage) -> tuple[CoapMessage, Exchange, int]:
+        """As `unprotect_request`, but without the window, and with the request's number: it may be a replay.
+
+        For `EchoGate` alone. No response to it uses its nonce, for one may have before.
+        """
+        partial_iv = self._request_partial_iv(outer)
+        number = int.from_bytes(partial_iv, "big")
+        nonce, aad = self._peer_numbering.nonce(number), self._peer_numbering.aad(partial_iv)
+        message, exchange = _request(self._open(nonce, outer.payload, aad), outer, nonce, aad)
+        exchange.is_nonce_used = True
+        return message, exchange, number
+
+    def protect_response(self, message: CoapMessage, exchange: Exchange, *, own_piv: bool = False) -> CoapMessage:
+        """The outer response. The first one to a request uses the request's nonce, unless `own_piv`; each further one
+        (notifications) has a partial IV of its own. The Observe value of a notification travels outside alone."""
+        if not codes.is_response(message.code):
+            raise Misuse("a response was expected")
+        inner, outer = _split(message.options)
+        if outer:
+            inner = tuple((number, b"" if number == opt.OBSERVE else content) for number, content in inner)
+        nonce, value = exchange.nonce, b""
+        if own_piv or exchange.is_nonce_used:
+            number = self._sequence.take()
+            partial_iv = encode_partial_iv(number)
+            nonce, value = self._numbering.nonce(number), bytes((len(partial_iv),)) + partial_iv
+        else:
+            exchange.is_nonce_used = True
+        payload = self._seal(nonce, message.code, inner, message.payload, exchange.aad)
+        return CoapMessage(exchange.response_code, message.token, _with_oscore(outer, value), payload)
+
+    def unprotect_response(self, outer: CoapMessage, exchange: Exchange) -> CoapMessage:
+        """The response inside. A notification has an Observe option, whose value is the low 24 bits of its number.
+
+        Raises `Replayed` for a second response, and for a notification that is not newer than the last; `Malformed`
+        and `DecryptionFailed` as for requests, and `Malformed` for a notification to who asked for none.
+        """
+        partial_iv, kid, kid_context = oscore_option(outer)
+        if not codes.is_response(outer.code):
+            raise Malformed("a response was expected")
+        self._check_names(kid, kid_context)
+        number, nonce = REQUEST_NONCE, exchange.nonce
+        if partial_iv is not None:
+            number = int.from_bytes(partial_iv, "big")
+            nonce = self._peer_numbering.nonce(number)
+        if exchange.is_answered or number <= exchange.newest:
+            raise Replayed("This response was seen before, or is older than the last one.")
+        plaintext = self._open(nonce, outer.payload, exchange.aad)
+        exchange.newest = number
+        code, options, payload = _decode(plaintext)
+        if not codes.is_response(code):
+            raise Malformed("a protected response that holds a request")
+        if any(option == opt.OBSERVE for option, _ in options):
+            if not exchange.observes:
+                raise Malformed("a notification to a request that observes nothing")
+            value = opt.encode_uint(max(number, 0) & _OBSERVE_VALUE_BITS)
+            options = tuple((option, value if option == opt.OBSERVE else content) for option, content in options)
+        else:
+            exchange.is_answered = True
+        return CoapMessage(code, outer.token, options, payload)
+
+    def _request_partial_iv(self, outer: CoapMessage) -> bytes:
+        """The partial IV of a request that names this context."""
+        partial_iv, kid, kid_context = oscore_option(outer)
+        if not codes.is_request(outer.code) or partial_iv is None or kid is None:
+            raise Malformed("not a protected request with kid and partial IV")
+        self._check_names(kid, kid_context)
+        return partial_iv
+
+    def _check_names(self, kid: bytes | None, kid_context: bytes | None) -> None:
+        """What a message names must be what is; it may leave names out."""
+        if kid not in (None, self._recipient_id) or kid_context not in (None, self._id_context):
+            raise DecryptionFailed("This message is protected for another security context.")
+
+    def _seal(self, nonce: bytes, code: int, options: Options, payload: bytes, aad: bytes) -> bytes:
+        if self._sealed >= self._algorithm.max_sealed:
+            raise ContextExhausted("This security context has protected as many messages as its keys are good for.")
+        plaintext = bytes((code,)) + encode_options(options, payload)
+        if len(plaintext) + self._algorithm.tag_bytes > self._algorithm.max_bytes:
+            raise Misuse(f"a message of {len(plaintext)} bytes must go in blocks")
+        self._sealed += 1
+        return self._sealer.encrypt(nonce, plaintext, aad)
+
+    def _open(self, nonce: bytes, ciphertext: bytes, aad: bytes) -> bytes:
+        if self._forged >= self._algorithm.max_forged:
+            raise ContextExhausted("This security context has met as many forgeries as its keys are good for.")
+        if len(ciphertext) > self._algorithm.max_bytes:
+            raise Malformed("a protected message that is longer than its algorithm allows")
+        try:
+            return self._opener.decrypt(nonce, ciphertext, aad)
+        except InvalidTag as error:
+            self._forged += 1
+            raise DecryptionFailed("This message does not open under its security context.") from error
+
+
+def _split(options: Options) -> tuple[Options, Options]:
+    """What is protected, and what travels outside; Observe is both (RFC 8613, section 4.1)."""
+    if not any(number in _NOT_PLAIN for number, _ in options):
+        return options, ()
+    if any(number == opt.OSCORE for number, _ in options):
+        raise Misuse("a message that is protected already")
+    inner = tuple(option for option in options if option[0] not in _UNPROTECTED)
+    return inner, tuple(option for option in options if option[0] in _OUTER)
+
+
+def _with_oscore(outer: Options, value: bytes) -> Options:
+    return tuple(sorted((*outer, (opt.OSCORE, value)))) if outer else ((opt.OSCORE, value),)
+
+
+def _request(plaintext: bytes, outer: CoapMessage, nonce: bytes, aad: bytes) -> tuple[CoapMessage, Exchange]:
+    code, options, payload = _decode(plaintext)
+    if not codes.is_request(code):
+        raise Malformed("a protected request that holds a response")
+    message = CoapMessage(code, outer.token, options, payload)
+    observe = message.option(opt.OBSERVE)
+    if observe == _REGISTER and outer.option(opt.OBSERVE) != _REGISTER:
+        message, observe = message.without(opt.OBSERVE), None
+    response_code = codes.CONTENT if outer.code == codes.FETCH else codes.CHANGED
+    return message, Exchange(aad, nonce, response_code, observes=observe == _REGISTER)
+
+
+def _decode(plaintext: bytes) -> tuple[int, Options, bytes]:
+    """Code, options and payload of what was protected (RFC 8613, section 5.3)."""
+    if not plaintext:
+        raise Malformed("a protected message without a code")
+    options, payload = decode_options(plaintext, 1)
+    if any(number == opt.OSCORE for number, _ in options):
+        raise Malformed("a protected message inside a protected message")
+    return plaintext[0], options, payload
