@@ -57,6 +57,23 @@ class DatabaseSection(Section, frozen=True):
     password_file: str = ""
 
 
+class BusSection(Section, frozen=True):
+    """What several nodes talk through; `url` empty: a single process. NATS: ``nats://host:port`` or
+    ``tls://host:port``, several joined by commas.
+
+    `credentials_file`: ``user:password``, or NATS credentials. `ca_file`: the CAs (PEM) that may vouch for NATS;
+    empty: the system's. `cert_file` and `key_file`: the node's own certificate, where NATS asks for one. `prefix`
+    begins every subject: servers that share one NATS have one each.
+    """
+
+    url: str = ""
+    prefix: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,32}$")] = "admittance"
+    credentials_file: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
 class MailSection(Section, frozen=True):
     """`smtp`: ``smtp://host:port`` (STARTTLS when offered) or ``smtps://host:port``; empty sends no mail."""
 
@@ -146,6 +163,7 @@ class Config(Section, frozen=True):
     server: ServerSection = ServerSection()
     listen: ListenSection = ListenSection()
     database: DatabaseSection = DatabaseSection()
+    bus: BusSection = BusSection()
     mail: MailSection = MailSection()
     sms: SmsSection = SmsSection()
     tls: TlsSection = TlsSection()
@@ -262,6 +280,7 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         found.append((("tls",), "cert_file and key_file belong together: set both or neither"))
     if config.database.url and "://" in config.database.url and _has_password(config.database.url):
         found.append((("database", "url"), 'take the password out and name a file: password_file = "…"'))
+    found += _bus_contradictions(config)
     if config.mail.smtp:
         smtp = urlsplit(config.mail.smtp)
         if smtp.scheme not in ("smtp", "smtps") or not smtp.hostname or smtp.password:
@@ -274,6 +293,24 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         for maker in section.makers:
             if maker not in config.makers:
                 found.append((("models", model, "makers"), f"there is no [makers.{maker}]"))
+    return found
+
+
+def _bus_contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
+    bus = config.bus
+    found: list[tuple[tuple[str, ...], str]] = []
+    parts = [urlsplit(url) for url in bus.url.split(",")] if bus.url else []
+    schemes = {part.scheme for part in parts}
+    if any(part.scheme not in ("nats", "tls") or not part.hostname or "@" in part.netloc for part in parts):
+        found.append((("bus", "url"), "write nats://host:port or tls://host:port, without a password"))
+    elif len(schemes) > 1:
+        found.append((("bus", "url"), "write tls:// for all servers, or for none"))
+    elif schemes == {"nats"} and (bus.ca_file or bus.cert_file):
+        found.append((("bus", "url"), "write tls:// where there are certificates"))
+    if bool(bus.cert_file) != bool(bus.key_file):
+        found.append((("bus",), "cert_file and key_file belong together: set both or neither"))
+    if bus.url and config.database_url.startswith("sqlite"):
+        found.append((("bus", "url"), "several nodes share one PostgreSQL: set [database] url"))
     return found
 
 
