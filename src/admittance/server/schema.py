@@ -10,6 +10,7 @@ from admittance.server.enrolment import store as enrolment
 from admittance.server.enrolment.factors import tables as factors
 from admittance.server.enrolment.tpm import store as tpm
 from admittance.server.mail import store as mail
+from admittance.server.readings import store as readings
 from admittance.server.relay import presence
 from admittance.server.revocations import store as revocations
 from admittance.server.sms import store as sms
@@ -24,6 +25,7 @@ __all__ = [
     "mail",
     "metadata",
     "presence",
+    "readings",
     "revocations",
     "sightings",
     "sms",

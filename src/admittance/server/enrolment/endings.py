@@ -14,6 +14,7 @@ from admittance.server.devices.sightings import forget_sightings
 from admittance.server.enrolment import store
 from admittance.server.enrolment.factors import store as factors
 from admittance.server.enrolment.model import RevocationReason
+from admittance.server.readings import store as readings
 from admittance.server.revocations.store import record_ending
 
 
@@ -54,6 +55,7 @@ class Endings:
         if changed.account_id is None:
             await registry.forget_owner(connection, changed.registry_key)
             await forget_sightings(connection, changed.registry_key)
+            await readings.forget(connection, changed.registry_key)
         await self._audit.append(
             connection,
             event=event,

@@ -349,6 +349,62 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account_id", "name", name=op.f("pk_premises_networks")),
     )
     op.create_table(
+        "reading_batches",
+        sa.Column("registry_key", sa.LargeBinary(), nullable=False),
+        sa.Column("epoch", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("pack_sha256", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["registry_key"],
+            ["devices.registry_key"],
+            name=op.f("fk_reading_batches_registry_key"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("registry_key", "epoch", "sequence", name=op.f("pk_reading_batches")),
+    )
+    op.create_table(
+        "reading_consents",
+        sa.Column("registry_key", sa.LargeBinary(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("given_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.account_id"], name=op.f("fk_reading_consents_account_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["registry_key"],
+            ["devices.registry_key"],
+            name=op.f("fk_reading_consents_registry_key"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("registry_key", "name", name=op.f("pk_reading_consents")),
+    )
+    op.create_index(op.f("ix_reading_consents_account_id"), "reading_consents", ["account_id"], unique=False)
+    op.create_table(
+        "readings",
+        sa.Column("registry_key", sa.LargeBinary(), nullable=False),
+        sa.Column("epoch", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("unit", sa.Text(), nullable=False),
+        sa.Column("value", sa.Double(), nullable=True),
+        sa.Column("word", sa.Text(), nullable=True),
+        sa.Column("measured_at", sa.Double(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("skew_s", sa.BigInteger(), nullable=False),
+        sa.Column("assurance", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.account_id"], name=op.f("fk_readings_account_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["registry_key"], ["devices.registry_key"], name=op.f("fk_readings_registry_key"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("registry_key", "epoch", "sequence", "position", name=op.f("pk_readings")),
+    )
+    op.create_index(op.f("ix_readings_account_id"), "readings", ["account_id"], unique=False)
+    op.create_table(
         "sightings",
         sa.Column("registry_key", sa.LargeBinary(), nullable=False),
         sa.Column("place", sa.Text(), nullable=False),
