@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from admittance.demo.postgres import postgres
 from admittance.server.database import Database
+from tests.nats import NatsServer, nats_server
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,20 @@ def postgres_url() -> Iterator[str]:
     """A running PostgreSQL; its database ``postgres`` stays empty."""
     with postgres() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def nats_url() -> Iterator[str]:
+    """A running NATS that every test may use, each under a prefix of its own."""
+    with nats_server() as server:
+        yield server.url
+
+
+@pytest.fixture
+def own_nats() -> Iterator[NatsServer]:
+    """A running NATS of the test's own, to be killed and started again."""
+    with nats_server() as server:
+        yield server
 
 
 @pytest.fixture
