@@ -30,13 +30,15 @@ class Ports:
     people: int
     first_contact: int
     device: int
+    app_relay: int
+    device_relay: int
     smtp: int
     sms: int
 
     @staticmethod
     def free() -> "Ports":
-        """Find five ports that nobody uses now."""
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
+        """Find seven ports that nobody uses now."""
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(7)]
         numbers = [bound.getsockname()[1] for bound in sockets]
         for bound in sockets:
             bound.close()
@@ -89,6 +91,8 @@ data_dir = "{self.data}"
 people = "127.0.0.1:{self.ports.people}"
 first_contact = "127.0.0.1:{self.ports.first_contact}"
 device = "127.0.0.1:{self.ports.device}"
+app_relay = "127.0.0.1:{self.ports.app_relay}"
+device_relay = "127.0.0.1:{self.ports.device_relay}"
 
 [mail]
 smtp = "smtp://127.0.0.1:{self.ports.smtp}"
@@ -102,7 +106,8 @@ from = "Admittance <admittance@localhost>"
     def write_premises(self) -> Path:
         """Write the premises: the home network, a neighbour's, and the phone's way to the internet."""
         path = self.folder / "premises.toml"
-        ports = (self.ports.people, self.ports.first_contact, self.ports.device)
+        served = self.ports
+        ports = (served.people, served.first_contact, served.device, served.app_relay, served.device_relay)
         hosts = ", ".join(f'"localhost:{port}"' for port in ports)
         path.write_text(
             f"""\

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -11,152 +11,56 @@ from msgspec import field
 from admittance.errors import ConfigurationError, Malformed
 from admittance.protocol.tpm.quote import PcrPolicy
 from admittance.server.config_hints import Failure, line_of, path_of, refuse_unknown
+from admittance.server.config_sections import (
+    Assurance,
+    BusSection,
+    DatabaseSection,
+    FactorKind,
+    KeysSection,
+    ListenSection,
+    LogSection,
+    MailSection,
+    MakerSection,
+    ModelSection,
+    PolicySection,
+    Presence,
+    RelaySection,
+    Section,
+    ServerSection,
+    SmsSection,
+    TlsSection,
+    TpmSection,
+)
 
-Assurance = Literal["self-asserted", "listed", "certified", "tpm"]
-Presence = Literal["display", "button"]
-FactorKind = Literal["code", "totp", "sms", "approval"]
-Seconds = Annotated[int, msgspec.Meta(ge=1)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
+__all__ = [
+    "MAX_RELAY_URLS",
+    "Assurance",
+    "BusSection",
+    "Config",
+    "DatabaseSection",
+    "FactorKind",
+    "KeysSection",
+    "ListenSection",
+    "LogSection",
+    "MailSection",
+    "MakerSection",
+    "ModelSection",
+    "PolicySection",
+    "Presence",
+    "RelaySection",
+    "Section",
+    "ServerSection",
+    "SmsSection",
+    "TlsSection",
+    "TpmSection",
+    "load_config",
+    "parse_address",
+]
 
-MAX_CERTIFICATE_TTL_S = 7 * 24 * 3600
-MAX_TICKET_TTL_S = 3600
+MAX_RELAY_URLS = 4
+_RELAY_LISTENERS = ("app_relay", "device_relay", "device_relay_plain")
 
-
-S = TypeVar("S", bound="Section")
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the file."""
-
-
-class ServerSection(Section, frozen=True):
-    """`origin` is the people listener's public origin: ``https://host`` or ``https://host:port``.
-
-    Devices are made for it, so it stays. `first_contact_url` and `device_url` are where devices find their
-    listeners; when empty, the origin's host with the port of ``[listen]``.
-    """
-
-    origin: str = "https://localhost:8443"
-    data_dir: str = "admittance-data"
-    first_contact_url: str = ""
-    device_url: str = ""
-
-
-class ListenSection(Section, frozen=True):
-    """``host:port`` of each listener."""
-
-    people: str = "127.0.0.1:8443"
-    first_contact: str = "127.0.0.1:8444"
-    device: str = "127.0.0.1:8445"
-
-
-class DatabaseSection(Section, frozen=True):
-    """`url` empty: SQLite in the data folder. PostgreSQL: ``postgresql+asyncpg://user@host/database``."""
-
-    url: str = ""
-    password_file: str = ""
-
-
-class BusSection(Section, frozen=True):
-    """What several nodes talk through; `url` empty: a single process. NATS: ``nats://host:port`` or
-    ``tls://host:port``, several joined by commas.
-
-    `credentials_file`: ``user:password``, or NATS credentials. `ca_file`: the CAs (PEM) that may vouch for NATS;
-    empty: the system's. `cert_file` and `key_file`: the node's own certificate, where NATS asks for one. `prefix`
-    begins every subject: servers that share one NATS have one each.
-    """
-
-    url: str = ""
-    prefix: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,32}$")] = "admittance"
-    credentials_file: str = ""
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-
-
-class MailSection(Section, frozen=True):
-    """`smtp`: ``smtp://host:port`` (STARTTLS when offered) or ``smtps://host:port``; empty sends no mail."""
-
-    smtp: str = ""
-    sender: str = field(default="Admittance <admittance@localhost>", name="from")
-    username: str = ""
-    password_file: str = ""
-
-
-class SmsSection(Section, frozen=True):
-    """`provider` ``http`` posts JSON to `url`, with the bearer token in `token_file`; ``none`` sends nothing.
-
-    `ca_file`: the CAs (PEM) that may vouch for `url`; empty: the system's.
-    """
-
-    provider: str = "none"
-    url: str = ""
-    token_file: str = ""
-    ca_file: str = ""
-
-
-class TlsSection(Section, frozen=True):
-    """The people listener's certificate (chain, leaf first) and key; empty: one from the server's own CA."""
-
-    cert_file: str = ""
-    key_file: str = ""
-
-
-class TpmSection(Section, frozen=True):
-    """`ek_roots`: files (PEM, one certificate or more each) of the CAs that may vouch for endorsement keys."""
-
-    ek_roots: tuple[str, ...] = ()
-
-
-class KeysSection(Section, frozen=True):
-    """`key_encryption_file`: 32 bytes, mode 0600; empty: one in the data folder."""
-
-    key_encryption_file: str = ""
-
-
-class PolicySection(Section, frozen=True):
-    """`quota` is how many devices a new account may own; certificates live at most 7 days, tickets 1 h.
-
-    `release_notice_s` is how long an owner may object before the operator's release of a device becomes effective.
-    `breached_passwords_file`: passwords to refuse, one SHA-1 in hexadecimal a line, beside the built-in list.
-    """
-
-    quota: Count = 20
-    certificate_ttl_s: Annotated[int, msgspec.Meta(ge=60, le=MAX_CERTIFICATE_TTL_S)] = MAX_CERTIFICATE_TTL_S
-    release_notice_s: Annotated[int, msgspec.Meta(ge=3600)] = 14 * 24 * 3600
-    ticket_ttl_s: Annotated[int, msgspec.Meta(ge=60, le=MAX_TICKET_TTL_S)] = MAX_TICKET_TTL_S
-    invite_ttl_s: Seconds = 7 * 24 * 3600
-    token_ttl_s: Seconds = 12 * 3600
-    breached_passwords_file: str = ""
-
-
-class LogSection(Section, frozen=True):
-    format: Literal["json", "console"] = "json"
-    level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-class ModelSection(Section, frozen=True):
-    """A kind of device. `makers` are names of ``[makers]`` whose certificates count for this model.
-
-    `second_factor`: any one of these is needed to enrol for an owner; empty: none. `keyboard`: a person can log in on
-    the device itself. `pcrs` maps one selection, such as ``sha256:0,7``, to the composite digests (hexadecimal) that
-    are good; empty: what a device booted is not asked.
-    """
-
-    display_name: str
-    presence: Presence
-    manual_url: str = ""
-    minimum_assurance: Assurance = "listed"
-    makers: tuple[str, ...] = ()
-    second_factor: tuple[FactorKind, ...] = ()
-    keyboard: bool = False
-    pcrs: dict[str, tuple[str, ...]] = {}
-
-
-class MakerSection(Section, frozen=True):
-    """`ca_file`: the maker CA's certificate in PEM."""
-
-    ca_file: str
+S = TypeVar("S", bound=Section)
 
 
 class Config(Section, frozen=True):
@@ -170,9 +74,10 @@ class Config(Section, frozen=True):
     tpm: TpmSection = TpmSection()
     keys: KeysSection = KeysSection()
     policy: PolicySection = PolicySection()
+    relay: RelaySection = RelaySection()
     log: LogSection = LogSection()
-    models: dict[str, ModelSection] = {}
-    makers: dict[str, MakerSection] = {}
+    models: dict[str, ModelSection] = field(default_factory=dict)
+    makers: dict[str, MakerSection] = field(default_factory=dict)
     folder: Path = Path()
     """Relative paths start here: the folder of the file."""
 
@@ -192,8 +97,27 @@ class Config(Section, frozen=True):
     def device_url(self) -> str:
         return self.server.device_url or self._beside_origin(self.listen.device)
 
+    @property
+    def has_relay(self) -> bool:
+        return bool(self.listen.app_relay)
+
+    @property
+    def app_relay_urls(self) -> tuple[str, ...]:
+        """Where apps find the relay; empty if there is none."""
+        return self._relay_urls(self.server.app_relay_urls, self.listen.app_relay)
+
+    @property
+    def device_relay_urls(self) -> tuple[str, ...]:
+        """Where devices find the relay; empty if there is none."""
+        return self._relay_urls(self.server.device_relay_urls, self.listen.device_relay)
+
     def path(self, name: str) -> Path:
         return self.folder / Path(name).expanduser()
+
+    def _relay_urls(self, given: tuple[str, ...], address: str) -> tuple[str, ...]:
+        if not self.has_relay:
+            return ()
+        return given or ("wss" + self._beside_origin(address).removeprefix("https"),)
 
     def _beside_origin(self, address: str) -> str:
         host = urlsplit(self.server.origin).hostname or ""
@@ -272,10 +196,14 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         if (value or name == "origin") and not _is_origin(value):
             found.append((("server", name), "write an origin: https://host or https://host:port, no path"))
     for name in ListenSection.__struct_fields__:
+        address = getattr(config.listen, name)
+        if not address and name in _RELAY_LISTENERS:
+            continue
         try:
-            parse_address(getattr(config.listen, name))
+            parse_address(address)
         except ConfigurationError as error:
             found.append((("listen", name), str(error)))
+    found += _relay_contradictions(config)
     if bool(config.tls.cert_file) != bool(config.tls.key_file):
         found.append((("tls",), "cert_file and key_file belong together: set both or neither"))
     if config.database.url and "://" in config.database.url and _has_password(config.database.url):
@@ -312,6 +240,26 @@ def _bus_contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
     if bus.url and config.database_url.startswith("sqlite"):
         found.append((("bus", "url"), "several nodes share one PostgreSQL: set [database] url"))
     return found
+
+
+def _relay_contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
+    found: list[tuple[tuple[str, ...], str]] = []
+    listen = config.listen
+    if bool(listen.app_relay) != bool(listen.device_relay):
+        found.append((("listen",), "app_relay and device_relay belong together: set both, or empty both"))
+    if listen.device_relay_plain and not listen.device_relay:
+        found.append((("listen", "device_relay_plain"), "set app_relay and device_relay too"))
+    for name in ("app_relay_urls", "device_relay_urls"):
+        urls = getattr(config.server, name)
+        schemes = ("wss",) if name == "app_relay_urls" or not listen.device_relay_plain else ("wss", "ws")
+        if len(urls) > MAX_RELAY_URLS or not all(_is_relay_url(url, schemes) for url in urls):
+            found.append((("server", name), f"write at most {MAX_RELAY_URLS} of {schemes[0]}://host:port, no path"))
+    return found
+
+
+def _is_relay_url(url: str, schemes: tuple[str, ...]) -> bool:
+    scheme, separator, rest = url.partition("://")
+    return bool(separator) and scheme in schemes and _is_origin(f"https://{rest}")
 
 
 def _tpm_contradictions(config: Config, name: str, model: ModelSection) -> list[tuple[tuple[str, ...], str]]:

@@ -170,11 +170,12 @@ class Site:
 @contextmanager
 def running_site(folder: Path, settings: str = "") -> Iterator[Site]:
     """`admit serve` with these settings (TOML), until the block ends."""
-    people, first_contact, device = free_ports(3)
+    people, first_contact, device, app_relay, device_relay = free_ports(5)
     (folder / "server.toml").write_text(
         f'[server]\norigin = "https://localhost:{people}"\ndata_dir = "data"\n'
         f'[listen]\npeople = "127.0.0.1:{people}"\nfirst_contact = "127.0.0.1:{first_contact}"\n'
-        f'device = "127.0.0.1:{device}"\n{settings}'
+        f'device = "127.0.0.1:{device}"\napp_relay = "127.0.0.1:{app_relay}"\n'
+        f'device_relay = "127.0.0.1:{device_relay}"\n{settings}'
     )
     command = [sys.executable, "-c", "from admittance.cli import run; run()", "serve"]
     with (folder / "server.log").open("wb") as log:

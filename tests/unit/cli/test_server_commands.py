@@ -22,12 +22,13 @@ ADMIT = [sys.executable, "-c", "from admittance.cli import run; run()"]
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    people, first_contact, device = free_ports(3)
+    people, first_contact, device, app_relay, device_relay = free_ports(5)
     path = tmp_path / "admittance.toml"
     path.write_text(
         f'[server]\norigin = "https://localhost:{people}"\ndata_dir = "data"\n'
         f'[listen]\npeople = "127.0.0.1:{people}"\nfirst_contact = "127.0.0.1:{first_contact}"\n'
-        f'device = "127.0.0.1:{device}"\n'
+        f'device = "127.0.0.1:{device}"\napp_relay = "127.0.0.1:{app_relay}"\n'
+        f'device_relay = "127.0.0.1:{device_relay}"\n'
     )
     return path
 

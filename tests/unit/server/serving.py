@@ -22,10 +22,16 @@ def free_ports(count: int) -> list[int]:
 
 
 def configuration(folder: Path) -> Config:
-    people, first_contact, device = free_ports(3)
+    people, first_contact, device, app_relay, device_relay = free_ports(5)
     return Config(
         server=ServerSection(origin=f"https://localhost:{people}", data_dir="data"),
-        listen=ListenSection(f"127.0.0.1:{people}", f"127.0.0.1:{first_contact}", f"127.0.0.1:{device}"),
+        listen=ListenSection(
+            f"127.0.0.1:{people}",
+            f"127.0.0.1:{first_contact}",
+            f"127.0.0.1:{device}",
+            f"127.0.0.1:{app_relay}",
+            f"127.0.0.1:{device_relay}",
+        ),
         folder=folder,
     )
 

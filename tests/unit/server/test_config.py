@@ -24,6 +24,18 @@ def test_defaults_need_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (config.first_contact_url, config.device_url) == ("https://localhost:8444", "https://localhost:8445")
 
 
+def test_the_relay_is_beside_the_origin_where_nothing_else_is_said(tmp_path: Path) -> None:
+    config = load(tmp_path, "[server]\norigin = 'https://[::1]:8443'\napp_relay_urls = ['wss://relay.example']")
+    assert config.app_relay_urls == ("wss://relay.example",)
+    assert config.device_relay_urls == ("wss://[::1]:8447",)
+
+
+def test_without_the_relays_listeners_there_is_no_relay(tmp_path: Path) -> None:
+    config = load(tmp_path, "[listen]\napp_relay = ''\ndevice_relay = ''")
+    assert not config.has_relay
+    assert config.app_relay_urls == config.device_relay_urls == ()
+
+
 def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     assert load(tmp_path, "") == msgspec.structs.replace(Config(), folder=tmp_path)
 
@@ -76,6 +88,17 @@ def test_every_section_is_read(tmp_path: Path) -> None:
         ("[server]\norigin = 'https://x:port'", "server.origin: write an origin"),
         ("[server]\ndevice_url = 'x'", "server.device_url: write an origin"),
         ("[listen]\ndevice = '8443'", "line 2: listen.device: '8443' is no address"),
+        ("[listen]\napp_relay = ''", "line 1: listen: app_relay and device_relay belong together"),
+        ("[listen]\ndevice_relay = '8447'", "line 2: listen.device_relay: '8447' is no address"),
+        (
+            "[listen]\napp_relay = ''\ndevice_relay = ''\ndevice_relay_plain = '[::]:80'",
+            "line 4: listen.device_relay_plain: set app_relay and device_relay too",
+        ),
+        ("[server]\napp_relay_urls = ['https://x']", "line 2: server.app_relay_urls: write at most 4 of wss://"),
+        ("[server]\ndevice_relay_urls = ['ws://x']", "line 2: server.device_relay_urls: write at most 4 of wss://"),
+        ("[server]\napp_relay_urls = ['wss://x/relay']", "line 2: server.app_relay_urls: write at most 4 of wss://"),
+        ("[server]\ndevice_relay_urls = [1]", "server.device_relay_urls"),
+        ("[relay]\nsilence_s = 1", "line 2: relay.silence_s: Expected `int` >= 3"),
         ("[tls]\ncert_file = 'x'", "line 1: tls: cert_file and key_file belong together"),
         ("[database]\nurl = 'postgresql+asyncpg://a:hunter2@h/d'", "line 2: database.url: take the password out"),
         ("[mail]\nsmtp = 'mail.example'", "mail.smtp: write smtp://host:port"),
