@@ -216,8 +216,8 @@ def _addresses(foundation: Foundation) -> ServerAddresses:
         first_contact_url=config.first_contact_url,
         device_url=config.device_url,
         anchors=(foundation.keystore.tls_anchor.certificate_der,),
-        relay_urls=(),
-        server_channel=foundation.keystore.channel_spki,
+        relay_urls=config.device_relay_urls,
+        server_channel=foundation.keystore.channel_spki if config.has_relay else b"",
     )
 
 

@@ -191,7 +191,8 @@ async def batch_digest(connection: AsyncConnection, registry_key: bytes, epoch: 
 
 async def highest_sequence(connection: AsyncConnection, registry_key: bytes, epoch: int) -> int:
     """Of the stored batches of an epoch; 0 without any."""
-    return (await connection.execute(_HIGHEST, {"of_device": registry_key, "in_epoch": epoch})).scalar_one()
+    found = await connection.execute(_HIGHEST, {"of_device": registry_key, "in_epoch": epoch})
+    return int(found.scalar_one())
 
 
 async def add_batch(
