@@ -95,7 +95,7 @@ class HttpsClient:
         too large.
         """
         host, _, target = _parse(url)
-        with _failures(host, self._timeout_s):
+        with failures(host, self._timeout_s):
             async with asyncio.timeout(self._timeout_s), self.connection(url) as connection:
                 return await connection.request(method, target, body, content_type, last=True)
 
@@ -106,26 +106,15 @@ class HttpsClient:
         Opening and requests raise what `request` raises.
         """
         host, port, _ = _parse(url)
-        with _failures(host, self._timeout_s):
+        with failures(host, self._timeout_s):
             async with asyncio.timeout(self._timeout_s):
-                reader, writer = await self._open(host, port)
+                reader, writer = await open_tls(self._radio, host, port, self._context, self._check_peer)
         try:
             yield HttpsConnection(reader, writer, urlsplit(url).netloc, self._timeout_s)
         except BaseException:
             writer.transport.abort()
             raise
         await _close(writer)
-
-    async def _open(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await self._radio.open_connection(host, port)
-        try:
-            await writer.start_tls(self._context, server_hostname=host)
-            if self._check_peer is not None:
-                self._check_peer(_peer_certificate(writer))
-        except BaseException:
-            writer.transport.abort()
-            raise
-        return reader, writer
 
 
 class HttpsConnection:
@@ -143,7 +132,7 @@ class HttpsConnection:
     @property
     def peer_certificate(self) -> bytes:
         """The server's certificate (DER)."""
-        return _peer_certificate(self._writer)
+        return peer_certificate(self._writer)
 
     async def get(self, target: str) -> Response:
         """GET `target`, a path with its query. Raises what `HttpsClient.request` raises."""
@@ -163,7 +152,7 @@ class HttpsConnection:
         if method != "GET":
             headers += [("Content-Length", str(len(body))), ("Content-Type", content_type)]
         head = h11.Request(method=method, target=target, headers=headers)
-        with _failures(self._host, self._timeout_s):
+        with failures(self._host, self._timeout_s):
             async with asyncio.timeout(self._timeout_s):
                 self._next_cycle()
                 return await _exchange(self._http, self._reader, self._writer, head, body)
@@ -177,8 +166,34 @@ class HttpsConnection:
             raise ConnectionResetError("the server keeps no connection open") from error
 
 
+async def open_tls(
+    radio: Radio, host: str, port: int, context: ssl.SSLContext, check_peer: Callable[[bytes], None] | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to `host` and secure the connection; `check_peer` as `HttpsClient` has it.
+
+    Raises `Unreachable`, what `check_peer` raises, and what `failures` makes a `NetworkFailure` of.
+    """
+    reader, writer = await radio.open_connection(host, port)
+    try:
+        await writer.start_tls(context, server_hostname=host)
+        if check_peer is not None:
+            check_peer(peer_certificate(writer))
+    except BaseException:
+        writer.transport.abort()
+        raise
+    return reader, writer
+
+
+def peer_certificate(writer: asyncio.StreamWriter) -> bytes:
+    """The server's certificate (DER) of a connection that TLS secures."""
+    certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    if not isinstance(certificate, bytes):
+        raise ConnectionResetError("no TLS")
+    return certificate
+
+
 @contextmanager
-def _failures(host: str, timeout_s: float) -> Iterator[None]:
+def failures(host: str, timeout_s: float) -> Iterator[None]:
     """Raise what can happen on the way as `NetworkFailure`."""
     try:
         yield
@@ -268,13 +283,6 @@ async def _next_event(connection: h11.Connection, reader: asyncio.StreamReader) 
             raise ConnectionResetError("cut off")
         connection.receive_data(data)
     return event
-
-
-def _peer_certificate(writer: asyncio.StreamWriter) -> bytes:
-    certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    if not isinstance(certificate, bytes):
-        raise ConnectionResetError("no TLS")
-    return certificate
 
 
 def _require_length(status: int, headers: dict[str, str]) -> None:

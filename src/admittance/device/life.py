@@ -90,6 +90,7 @@ class Life:
                 device_keys(made, record.keys),
                 Standing(record.epoch, record.last_sequence, record.resets, record.owned),
                 ports.random,
+                lambda: memory.record.credentials,
             ),
             owner=self,
             log=ports.log,
@@ -163,14 +164,18 @@ class Life:
             "epoch": command.header.epoch,
             "last_sequence": command.header.sequence,
             "server": ServerContact(
-                configuration.first_contact_url, configuration.device_url, list(configuration.anchors)
+                configuration.first_contact_url,
+                configuration.device_url,
+                list(configuration.anchors),
+                tuple(configuration.relay_urls),
             ),
+            "credentials": command.credentials,
             "time_floor": self._clock.floor(),
         }
         if configuration.ticket:
             changes |= {"ticket": configuration.ticket, "pending": None}
         if command.new_owner:
-            changes |= {"owned": False, "operational": None, "network": None}
+            changes |= {"owned": False, "operational": None, "network": None, "consent": ()}
             if not configuration.ticket:
                 changes |= {"ticket": None, "pending": None}
         try:

@@ -17,10 +17,12 @@ from msgspec.structs import replace
 
 from admittance.device.files import PRIVATE_MODE, Files
 from admittance.errors import ConfigurationError, Malformed
+from admittance.protocol.channel.credentials import CredentialList
 from admittance.wire import message
 from admittance.wire.message import Bytes32, Message, Unsigned
+from admittance.wire.readings import MAX_CONSENTED, ReadingName
 
-MAX_RECORD_BYTES: Final = 64 * 1024
+MAX_RECORD_BYTES: Final = 128 * 1024
 FOLDER_MODE: Final = 0o700
 _DIGEST_BYTES: Final = 32
 
@@ -37,11 +39,13 @@ class KeyMaterial(Message, frozen=True):
 
 
 class ServerContact(Message, frozen=True):
-    """Where the server is, and the CA certificates (DER) that may vouch for it."""
+    """Where the server is, and the CA certificates (DER) that may vouch for it. Without `relay_urls` it has no
+    relay."""
 
     first_contact_url: str
     device_url: str
     anchors: Annotated[list[bytes], Meta(min_length=1, max_length=4)]
+    relay_urls: Annotated[tuple[str, ...], Meta(max_length=4)] = ()
 
 
 class PremisesNetwork(Message, frozen=True):
@@ -78,7 +82,8 @@ class Record(Message, frozen=True, tag="admittance/device-state/1"):
     `epoch` counts owners; `last_sequence` is the highest sequence number accepted in a sealed configuration;
     `resets` counts factory resets. These survive a reset. `owned` turns true with the first certificate of an
     epoch. `reset_unreported` is true until the server heard of the latest reset. `time_floor` is a Unix time that
-    has certainly passed.
+    has certainly passed. `credentials` are those that the device talks to, and `consent` the names of the readings
+    that the owner lets go to the server.
     """
 
     epoch: Unsigned
@@ -93,6 +98,8 @@ class Record(Message, frozen=True, tag="admittance/device-state/1"):
     network: PremisesNetwork | None
     pending: PendingEnrolment | None
     operational: Operational | None
+    credentials: CredentialList = CredentialList()
+    consent: Annotated[tuple[ReadingName, ...], Meta(max_length=MAX_CONSENTED)] = ()
 
 
 def first_record(keys: KeyMaterial) -> Record:

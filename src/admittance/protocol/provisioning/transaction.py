@@ -11,6 +11,8 @@ from hashlib import sha256
 from typing import Final, TypeAlias
 
 from admittance.errors import AdmittanceError, AlreadyUsed, Conflict, Expired, WrongOrigin
+from admittance.protocol.channel.credentials import CredentialList
+from admittance.protocol.provisioning.configured_credentials import configured
 from admittance.protocol.provisioning.evidence import sign_evidence
 from admittance.protocol.provisioning.network_secret import SALT_BYTES, Network, decrypt_network
 from admittance.protocol.provisioning.transaction_events import (
@@ -41,13 +43,22 @@ Random: TypeAlias = Callable[[int], bytes]
 
 
 class Transaction:
-    """See the module. `standing` is the device's at start; the machine keeps it up to date."""
+    """See the module. `standing` is the device's at start; the machine keeps it up to date. `credentials` gives the
+    device's list as it is now."""
 
-    def __init__(self, facts: DeviceFacts, keys: DeviceKeys, standing: Standing, random: Random) -> None:
+    def __init__(
+        self,
+        facts: DeviceFacts,
+        keys: DeviceKeys,
+        standing: Standing,
+        random: Random,
+        credentials: Callable[[], CredentialList] = CredentialList,
+    ) -> None:
         self._facts = facts
         self._keys = keys
         self._standing = standing
         self._random = random
+        self._credentials = credentials
         self._open: Open | None = None
         self._commands: list[Command] = []
 
@@ -217,6 +228,7 @@ class Transaction:
             raise WrongOrigin("The sealed configuration leads to another server than this device was made for.")
         network = self._sealed_network(current, opened, wanted.app_key)
         header = opened.header
+        credentials = configured(self._credentials(), header.epoch, opened.configuration, wanted)
         new_owner = header.epoch > standing.epoch
         self._standing = replace(
             standing,
@@ -227,7 +239,7 @@ class Transaction:
         current.app_key = wanted.app_key
         current.accepted_sequence = header.sequence
         current.permits = frozenset(opened.configuration.permits)
-        self._commands.append(PersistConfiguration(header, opened.configuration, new_owner))
+        self._commands.append(PersistConfiguration(header, opened.configuration, new_owner, credentials))
         if network is not None:
             self._try(current, network, current.attempt)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from admittance.protocol.channel.credentials import CredentialList
 from admittance.protocol.provisioning.network_secret import Network
 from admittance.wire import provisioning_messages as wire
 from admittance.wire.sealed import Configuration, Header
@@ -26,11 +27,13 @@ class ForgetResume:
 
 @dataclass(frozen=True)
 class PersistConfiguration:
-    """Save header and configuration in one step; `new_owner` drops what was issued to the owner before."""
+    """Save header, configuration and the list of credentials in one step; `new_owner` drops what was issued to the
+    owner before."""
 
     header: Header
     configuration: Configuration = field(repr=False)
     new_owner: bool
+    credentials: CredentialList
 
 
 @dataclass(frozen=True)
