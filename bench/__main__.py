@@ -15,7 +15,8 @@ import bench
 
 def names() -> list[str]:
     """Every bench there is."""
-    return sorted(module.name for module in pkgutil.iter_modules(bench.__path__) if module.name != "__main__")
+    modules = pkgutil.iter_modules(bench.__path__)
+    return sorted(module.name for module in modules if module.name != "__main__" and not module.ispkg)
 
 
 def table(name: str, description: str, figures: dict[str, float]) -> str:
