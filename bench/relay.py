@@ -65,7 +65,7 @@ class _Contestant:
         """CPU time for a relayed frame."""
         command, arguments = MODES[mode]
         began = self.process.cpu_s()
-        frames = self.generator.ask(command, **arguments)["frames"]
+        frames: int = self.generator.ask(command, **arguments)["frames"]
         return 1e6 * (self.process.cpu_s() - began) / frames
 
 
@@ -102,7 +102,7 @@ def _cpu(folder: Path) -> dict[str, float]:
 
 def _memory(folder: Path) -> dict[str, float]:
     """One server after the other, each new."""
-    figures = {}
+    figures: dict[str, float] = {}
     for kind in SERVERS:
         with _contestant(kind, folder, LADDER[-1] + PAIRS) as contestant:
             slope, growth = _idle(contestant)

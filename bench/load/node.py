@@ -52,7 +52,7 @@ def relay_node(
 
 
 async def _populate(config: Config, file: Path, device_count: int, account_count: int) -> tuple[str, str]:
-    """Make keys and schema as a first start does, and the population; gives the CAs (PEM) of devices and of people."""
+    """Make keys, schema and population; gives the CAs (PEM) of the listeners for devices and for people."""
     foundation = open_foundation(config)
     await foundation.database.migrate()
     made = await populate(foundation, device_count=device_count, account_count=account_count)
