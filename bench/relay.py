@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.load.brokers import mosquitto, nats_server
-from bench.load.generator import Generator, Server, generating
+from bench.load.generator import Server, generating
 from bench.load.node import relay_node
 from bench.load.processes import ServerProcess, raise_file_limit
+from bench.load.worker import Worker
 
 PAIRS = 200
 ROUNDS = 7
@@ -59,7 +60,7 @@ class _Contestant:
     """A server under load from its own generator."""
 
     process: ServerProcess
-    generator: Generator
+    generator: Worker
 
     def frame_us(self, mode: str) -> float:
         """CPU time for a relayed frame."""

@@ -32,7 +32,7 @@ class NatsEnd(WebSocketEnd):
         elif message.startswith(b"PONG"):
             self.is_ready()
         elif message.startswith(b"-ERR"):
-            raise ConnectionAbortedError(f"NATS says {message!r}")
+            self.fail(ConnectionAbortedError(f"NATS says {message!r}"))
 
 
 class MqttEnd(End):

@@ -21,6 +21,7 @@ class End(asyncio.Protocol, ABC):
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.took: Callable[[int], None] = _ignore
         self.sends_together = False
+        self.failure: Exception | None = None
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
 
@@ -49,8 +50,14 @@ class End(asyncio.Protocol, ABC):
             self._transport.write(data)
 
     def close(self) -> None:
+        """Hang up without a word."""
         if self._transport is not None:
             self._transport.abort()
+
+    def fail(self, failure: Exception) -> None:
+        """Hang up because the server did what it should not."""
+        self.failure = failure
+        self.close()
 
     def is_ready(self) -> None:
         if not self.ready.done():
@@ -66,7 +73,7 @@ class End(asyncio.Protocol, ABC):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if not self.ready.done():
-            self.ready.set_exception(ConnectionResetError(f"the server hung up early: {exc}"))
+            self.ready.set_exception(self.failure or ConnectionResetError(f"the server hung up early: {exc}"))
 
 
 def payload(size: int = PAYLOAD_BYTES) -> bytes:

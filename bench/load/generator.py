@@ -1,27 +1,20 @@
-"""A process that holds connections to one server and makes load on them: ``python -m bench.load.generator``.
-
-It reads commands, one JSON object a line, and answers each with one. The first describes the server.
-"""
+"""A process that holds connections to one server and makes load on them: ``python -m bench.load.generator``."""
 
 import asyncio
-import json
 import ssl
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import aiofastnet
 import msgspec
-import uvloop
 
 from bench.load.broker_ends import MqttEnd, NatsEnd
 from bench.load.ends import End
 from bench.load.pairs import Load, Pair
 from bench.load.population import Population
 from bench.load.relay_ends import RelayAppEnd, RelayDeviceEnd
+from bench.load.worker import Answer, Worker, work, working
 
 HANDSHAKES_AT_ONCE = 32
 CONNECT_S = 60
@@ -42,36 +35,9 @@ class Server(msgspec.Struct, frozen=True):
     population: str = ""
 
 
-class Generator:
-    """The other side of the process."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-
-    def ask(self, command: str, **arguments: object) -> dict[str, Any]:
-        """Have a command carried out and wait for it. Raises `RuntimeError` if the process ended."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the load's process ended during {command}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-
-@contextmanager
-def generating(server: Server) -> Iterator[Generator]:
+def generating(server: Server) -> AbstractContextManager[Worker]:
     """A generator of load on `server`, until the block ends."""
-    command = [sys.executable, "-m", "bench.load.generator"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        process.stdin.write(msgspec.json.encode(server).decode() + "\n")
-        try:
-            yield Generator(process)
-        finally:
-            process.kill()
+    return working("bench.load.generator", msgspec.json.encode(server))
 
 
 class _Ends:
@@ -144,30 +110,28 @@ def _context(anchor: str) -> ssl.SSLContext:
     return context
 
 
-async def _serve() -> None:
-    ends = _Ends(msgspec.json.decode(sys.stdin.readline(), type=Server))
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        command = json.loads(line)
-        print(json.dumps(await _carry_out(ends, command)), flush=True)
+def _make(description: str) -> Callable[[Answer], Awaitable[Answer]]:
+    ends = _Ends(msgspec.json.decode(description, type=Server))
 
+    async def carry_out(command: Answer) -> Answer:
+        match command:
+            case {"command": "hold", "count": count}:
+                await ends.hold(count)
+                return {}
+            case {"command": "release"}:
+                ends.release()
+                return {}
+            case {"command": "pair", "first": first, "count": count}:
+                await ends.pair(first, count)
+                return {}
+            case {"command": "saturate", "window": window, "duration_s": duration_s, "together": together}:
+                return {"frames": await ends.load.saturate(window, duration_s, together=together)}
+            case {"command": "pace", "per_second": per_second, "duration_s": duration_s}:
+                return {"frames": await ends.load.pace(per_second, duration_s)}
+        raise RuntimeError(f"{command} is no command")
 
-async def _carry_out(ends: _Ends, command: dict[str, Any]) -> dict[str, Any]:
-    match command:
-        case {"command": "hold", "count": count}:
-            await ends.hold(count)
-            return {}
-        case {"command": "release"}:
-            ends.release()
-            return {}
-        case {"command": "pair", "first": first, "count": count}:
-            await ends.pair(first, count)
-            return {}
-        case {"command": "saturate", "window": window, "duration_s": duration_s, "together": together}:
-            return {"frames": await ends.load.saturate(window, duration_s, together=together)}
-        case {"command": "pace", "per_second": per_second, "duration_s": duration_s}:
-            return {"frames": await ends.load.pace(per_second, duration_s)}
-    raise RuntimeError(f"{command} is no command")
+    return carry_out
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve())
+    work(_make)

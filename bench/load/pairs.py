@@ -81,5 +81,6 @@ class Load:
         until = time.monotonic() + SETTLE_S
         while self._relayed < self._sent:
             if time.monotonic() > until:
-                raise RuntimeError(f"{self._sent - self._relayed} of {self._sent} payloads were lost")
+                failures = [end.failure for pair in self._pairs for end in (pair.near, pair.far) if end.failure]
+                raise RuntimeError(f"{self._sent - self._relayed} of {self._sent} payloads were lost {failures[:3]}")
             await asyncio.sleep(0.01)

@@ -1,6 +1,7 @@
 """Ends at the product's relay: apps with DPoP tokens, devices with operational keys and certificates."""
 
 import time
+from abc import abstractmethod
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -39,22 +40,43 @@ def app_headers(population: Population, device: Device) -> tuple[tuple[str, str]
     return (("Authorization", f"DPoP {app.token}"), ("DPoP", proof))
 
 
-class RelayDeviceEnd(WebSocketEnd):
-    """A device with one stream at a time. It keeps to its credit by answering what it got, and nothing more."""
+class DeviceEnd(WebSocketEnd):
+    """A device that has proved itself once `ready` is done; its frames go to `take_batch`."""
 
     def __init__(self, device: Device, certificate_sha256: bytes) -> None:
         super().__init__(relay.DEVICE_PATH)
         self._device = device
         self._certificate_sha256 = certificate_sha256
         self._is_proven = False
-        self._is_accepted = False
+
+    @abstractmethod
+    def take_batch(self, data: bytes) -> None:
+        """A binary message of frames came."""
+
+    def opened(self) -> None:
+        """The node speaks first."""
+
+    def take_message(self, data: bytes) -> None:
+        if self.ready.done():
+            self.take_batch(data)
+        elif self._is_proven:
+            message.decode(data, RelayAccepted)
+            self.is_ready()
+        else:
+            nonce = message.decode(data, RelayHello).nonce
+            self.write(frame(device_proof(self._device, nonce, self._certificate_sha256)))
+            self._is_proven = True
+
+
+class RelayDeviceEnd(DeviceEnd):
+    """A device with one stream at a time. It keeps to its credit by answering what it got, and nothing more."""
+
+    def __init__(self, device: Device, certificate_sha256: bytes) -> None:
+        super().__init__(device, certificate_sha256)
         self._stream = 0
         self._ungranted = 0
         self._content = _COAP + payload(PAYLOAD_BYTES - len(_COAP))
         self._data = b""
-
-    def opened(self) -> None:
-        """The node speaks first."""
 
     def messages(self, count: int) -> bytes:
         self._ungranted += count
@@ -64,10 +86,7 @@ class RelayDeviceEnd(WebSocketEnd):
             self._ungranted = 0
         return frame(credit + self._data * count)
 
-    def take_message(self, data: bytes) -> None:
-        if not self._is_accepted:
-            self._introduce(data)
-            return
+    def take_batch(self, data: bytes) -> None:
         count = data.count(MARK)
         if not self._stream or not count:
             self._take_each(relay.decode_frames(data))
@@ -80,17 +99,7 @@ class RelayDeviceEnd(WebSocketEnd):
                 self._stream, self._ungranted = each.stream, 0
                 self._data = relay.data_frame(each.stream, self._content, final=True)
             elif each.type == relay.CLOSE:
-                raise ConnectionAbortedError(f"the relay ended a stream: {each.reason.name}")
-
-    def _introduce(self, data: bytes) -> None:
-        if not self._is_proven:
-            nonce = message.decode(data, RelayHello).nonce
-            self.write(frame(device_proof(self._device, nonce, self._certificate_sha256)))
-            self._is_proven = True
-        else:
-            message.decode(data, RelayAccepted)
-            self._is_accepted = True
-            self.is_ready()
+                self.fail(ConnectionAbortedError(f"the relay ended a stream: {each.reason.name}"))
 
 
 class RelayAppEnd(WebSocketEnd):

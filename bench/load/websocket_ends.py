@@ -39,7 +39,8 @@ class WebSocketEnd(End):
         if not separator:
             return data
         if not head.startswith(b"HTTP/1.1 101"):
-            raise ConnectionRefusedError(f"{self._path} answered {data[:200]!r}")
+            self.fail(ConnectionRefusedError(f"{self._path} answered {data[:200]!r}"))
+            return b""
         self._is_open = True
         self.opened()
         return self._take_frames(rest)
@@ -61,7 +62,8 @@ class WebSocketEnd(End):
             elif kind == _PING:
                 self.write(frame(data[start:position], kind=10))
             elif kind == _CLOSE:
-                raise ConnectionAbortedError(f"{self._path} was closed: {data[start:position]!r}")
+                self.fail(ConnectionAbortedError(f"{self._path} was closed: {data[start:position]!r}"))
+                return b""
         return data[position:]
 
 
