@@ -9,6 +9,7 @@
     ├── Unavailable                  something we depend on does not answer: try again later
     │   ├── DeviceOffline            the device is not connected to any relay node
     │   ├── ChannelLost              the channel ended before the answer: the request may or may not have run
+    │   ├── RelayBusy                the relay takes nothing now: wait `retry_after_s`, or try another
     │   ├── WebSocketClosed          a WebSocket ended; `close_code` and `reason` say why
     │   ├── ContextExhausted         an OSCORE context was used as often as its keys allow: make a new one
     │   ├── SessionLost              a session with a device ended: open another
@@ -119,6 +120,16 @@ class ChannelLost(Unavailable):
     """The channel ended before the answer came: the request may or may not have been carried out."""
 
     code = "channel_lost"
+
+
+class RelayBusy(Unavailable):
+    """The relay takes nothing for now; another one may, or the same one after `retry_after_s` seconds."""
+
+    code = "relay_busy"
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__("The relay is restarting or overloaded. Try again in a moment.")
+        self.retry_after_s = retry_after_s
 
 
 class WebSocketClosed(Unavailable):

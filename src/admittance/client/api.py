@@ -228,17 +228,28 @@ class ApiClient:
                 raise error
         raise AuthenticationFailed("The server does not take its own nonce. Is this machine's clock right?")
 
+    def proof_headers(self, method: str, path: str) -> dict[str, str]:
+        """The headers that prove and authorize one request, also one that another connection sends."""
+        proof = self._key.proof(
+            method=method,
+            uri=self.origin + path,
+            now=self._clock(),
+            nonce=self._nonce,
+            access_token=self._access_token,
+        )
+        if self._access_token is None:
+            return {"dpop": proof}
+        return {"dpop": proof, "authorization": f"DPoP {self._access_token}"}
+
+    def take_nonce(self, nonce: str) -> None:
+        """Carry the server's nonce in the next proofs (RFC 9449, section 8)."""
+        self._nonce = nonce
+
     async def _send(
         self, method: str, path: str, query: str, content: dict[str, Any] | None, *, proven: bool
     ) -> httpx.Response:
         uri = self.origin + path
-        headers = {}
-        if proven:
-            headers["dpop"] = self._key.proof(
-                method=method, uri=uri, now=self._clock(), nonce=self._nonce, access_token=self._access_token
-            )
-            if self._access_token is not None:
-                headers["authorization"] = f"DPoP {self._access_token}"
+        headers = self.proof_headers(method, path) if proven else {}
         try:
             return await self._http.request(method, uri + query, json=content, headers=headers)
         except httpx.TransportError as error:

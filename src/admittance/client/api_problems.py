@@ -1,6 +1,6 @@
 """From the server's problem documents (RFC 9457) back to our typed errors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import httpx
 import msgspec
@@ -12,8 +12,10 @@ from admittance.errors import (
     Malformed,
     NonceRequired,
     Refused,
+    RelayBusy,
     Throttled,
     Unavailable,
+    WebSocketClosed,
 )
 
 MAX_DETAIL_CHARACTERS = 500
@@ -33,7 +35,7 @@ def _family(root: type[AdmittanceError]) -> Iterator[type[AdmittanceError]]:
         yield from _family(child)
 
 
-_OWN_CONSTRUCTORS = (NonceRequired, Throttled, DeviceRefused, FactorRequired)
+_OWN_CONSTRUCTORS = (NonceRequired, Throttled, DeviceRefused, FactorRequired, RelayBusy, WebSocketClosed)
 _BY_CODE: dict[str, type[AdmittanceError]] = {
     kind.code: kind
     for root in (Malformed, Unavailable, Refused)
@@ -44,22 +46,25 @@ _BY_CODE: dict[str, type[AdmittanceError]] = {
 
 def error_of(response: httpx.Response) -> AdmittanceError:
     """The error that an answer of status 400 and above stands for. Never raises."""
+    return error_from(response.status_code, response.headers, response.content)
+
+
+def error_from(status: int, headers: Mapping[str, str], body: bytes) -> AdmittanceError:
+    """As `error_of`; the names in `headers` are in lower case."""
     try:
-        problem = msgspec.json.decode(response.content, type=_Problem)
+        problem = msgspec.json.decode(body, type=_Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
         problem = _Problem()
-    message = (
-        _printable(problem.detail or problem.title) or f"The server answered with status {response.status_code}."
-    )
-    if problem.code == NonceRequired.code and "dpop-nonce" in response.headers:
-        return NonceRequired(response.headers["dpop-nonce"])
+    message = _printable(problem.detail or problem.title) or f"The server answered with status {status}."
+    if problem.code == NonceRequired.code and "dpop-nonce" in headers:
+        return NonceRequired(headers["dpop-nonce"])
     if problem.code == Throttled.code:
-        return Throttled(_retry_after_s(response))
+        return Throttled(_retry_after_s(headers))
     if problem.code == FactorRequired.code:
         return FactorRequired(tuple(_printable(kind) for kind in problem.factors))
     kind = _BY_CODE.get(problem.code)
     if kind is None:
-        kind = Unavailable if response.status_code >= 500 else Refused
+        kind = Unavailable if status >= 500 else Refused
     return kind(message)
 
 
@@ -68,6 +73,6 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text[:MAX_DETAIL_CHARACTERS])
 
 
-def _retry_after_s(response: httpx.Response) -> int:
-    value = response.headers.get("retry-after", "")
+def _retry_after_s(headers: Mapping[str, str]) -> int:
+    value = headers.get("retry-after", "")
     return int(value) if value.isascii() and value.isdecimal() and len(value) < 7 else DEFAULT_RETRY_AFTER_S

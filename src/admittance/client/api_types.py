@@ -183,11 +183,12 @@ class History(Answer, frozen=True):
 
 
 class Discovery(Answer, frozen=True):
-    """`/.well-known/admittance`."""
+    """`/.well-known/admittance`. `relay` are the base URLs at which apps reach devices, in the order to try."""
 
     origin: str
     configuration_root: Bytes
     manifest_key: Bytes
+    relay: list[str] = []
 
 
 class Networks(Answer, frozen=True):

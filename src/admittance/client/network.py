@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeAlias
 
 import httpcore
 import httpx
@@ -18,7 +18,12 @@ from admittance.premises.station import Station
 
 ACCESS_POINT = ("192.168.4.1", 80)
 PROBE_TIMEOUT_S = 4.0
+CONNECT_TIMEOUT_S = 10.0
 TRIES = 3
+
+
+Connect: TypeAlias = Callable[[str, int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+"""Opens a connection to a host and port. Raises `Unreachable`."""
 
 
 class PhoneNetwork(Protocol):
@@ -115,6 +120,15 @@ class PromptedNetwork:
         return await _answers(*endpoint)
 
 
+async def connect_from_host(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """`Connect` in the network of this machine."""
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            return await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError) as error:
+        raise Unreachable(f"{host}:{port} does not answer.") from error
+
+
 async def _answers(host: str, port: int) -> bool:
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
@@ -123,6 +137,23 @@ async def _answers(host: str, port: int) -> bool:
         return False
     writer.transport.abort()
     return True
+
+
+async def secure(writer: asyncio.StreamWriter, context: ssl.SSLContext, host: str, timeout_s: float | None) -> None:
+    """Put TLS on a connection, verified by `context`; on a failure the connection is ended.
+
+    Raises `NetworkFailure`: ``untrusted_server`` when the certificate does not hold, else ``no_server``.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            await writer.start_tls(context, server_hostname=host)
+    except ssl.SSLCertVerificationError as error:
+        writer.transport.abort()
+        message = f"{host} is not the trusted server: {error.verify_message}."
+        raise NetworkFailure("untrusted_server", message) from error
+    except (OSError, TimeoutError) as error:
+        writer.transport.abort()
+        raise Unreachable(f"The connection to {host} broke while TLS was set up.") from error
 
 
 def transport(network: PhoneNetwork, context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
@@ -257,16 +288,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> httpcore.AsyncNetworkStream:
-        try:
-            async with asyncio.timeout(timeout):
-                await self._writer.start_tls(ssl_context, server_hostname=server_hostname)
-        except ssl.SSLCertVerificationError as error:
-            self._writer.transport.abort()
-            message = f"{self._host} is not the trusted server: {error.verify_message}."
-            raise NetworkFailure("untrusted_server", message) from error
-        except (OSError, TimeoutError) as error:
-            self._writer.transport.abort()
-            raise Unreachable(f"The connection to {self._host} broke while TLS was set up.") from error
+        await secure(self._writer, ssl_context, server_hostname or self._host, timeout)
         return self
 
     def get_extra_info(self, info: str) -> Any:

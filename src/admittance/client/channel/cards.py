@@ -7,16 +7,14 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from admittance.errors import Malformed
-from admittance.protocol.signing import P256_SPKI_HEAD, load_public_key
+from admittance.errors import KeyRefused, Malformed
 from admittance.wire import base64url, message
+from admittance.wire.channel import Credential, Spki
 from admittance.wire.device_id import check_device_id
 from admittance.wire.message import Message, Text, Unsigned, Word
 
 MAX_RELAYS = 4
 MAX_CARD_BYTES = 4096
-
-Spki = Annotated[bytes, msgspec.Meta(max_length=200)]
 
 
 class AppCard(Message, frozen=True, tag="admittance/app-card/1"):
@@ -53,19 +51,12 @@ def from_text(text: str, kind: type[CardT]) -> CardT:
     """Read a card. Raises `Malformed` with what was expected."""
     try:
         card = message.decode(base64url.decode(text.strip()), kind, MAX_CARD_BYTES)
-        _check_key(card.channel)
+        Credential.from_spki(card.channel)
         if isinstance(card, AppCard):
-            _check_key(card.signing)
+            Credential.from_spki(card.signing)
         else:
             check_device_id(card.device_id)
-    except Malformed as error:
+    except (Malformed, KeyRefused) as error:
         shown_by = "admit credentials card" if kind is AppCard else "admit credentials add, or admit"
         raise Malformed(f"This is not the card that `{shown_by}` shows. Copy the whole text ({error}).") from error
     return card
-
-
-def _check_key(spki: bytes) -> None:
-    """Raises `Malformed` for anything but a P-256 key."""
-    if not spki.startswith(P256_SPKI_HEAD):
-        raise Malformed("a key that is not of P-256")
-    load_public_key(spki)

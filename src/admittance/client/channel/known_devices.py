@@ -16,7 +16,8 @@ DIRECTORY = "devices"
 
 class KnownDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`channel` is the device's key (SubjectPublicKeyInfo), pinned when the app stood before the device or was
-    introduced to it. `admission` waits until the device has taken it; empty otherwise.
+    introduced to it. `origin` is the server that it is connected to, empty where nobody told. `admission` waits
+    until the device has taken it; empty otherwise.
     """
 
     v: Literal[1] = 1
