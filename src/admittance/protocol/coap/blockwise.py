@@ -35,7 +35,7 @@ OperationKey: TypeAlias = tuple[int, Options]
 
 
 def operation_key(request: CoapMessage) -> OperationKey:
-    """What the requests for the blocks of one operation have in common: its code and options, Request-Tag included."""
+    """What the requests for the blocks of one operation have in common: its code and options, its Request-Tag too."""
     return request.code, tuple(option for option in request.options if option[0] not in _PER_BLOCK)
 
 
@@ -101,6 +101,9 @@ class Uploads:
     def __init__(self) -> None:
         self._bodies: dict[OperationKey, tuple[Body, float]] = {}
 
+    def __len__(self) -> int:
+        return len(self._bodies)
+
     def receive(self, request: CoapMessage, block: Block, now: float) -> CoapMessage | None:
         """Take a request with Block1; the whole request, without Block1, once it is complete.
 
@@ -130,6 +133,9 @@ class Downloads:
 
     def __init__(self) -> None:
         self._answers: dict[OperationKey, tuple[CoapMessage, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._answers)
 
     def first(self, request: CoapMessage, response: CoapMessage, size: int, now: float) -> CoapMessage:
         """Block 0 of an answer, with an ETag; the rest is kept for `LIFETIME_S`. Raises `TooLarge`."""

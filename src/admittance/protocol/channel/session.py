@@ -1,0 +1,46 @@
+"""One security context of a channel: a channel has another one after each handshake."""
+
+from typing import Final
+
+from admittance.protocol.channel.edhoc import ChannelKeys
+from admittance.protocol.channel.oscore import SecurityContext
+from admittance.wire.channel import Entry
+
+MAX_MESSAGES: Final = 1 << 16
+MAX_AGE_S: Final = 3600.0
+# How long the session before stays good for what is under way in it.
+GRACE_S: Final = 30.0
+
+
+class Session:
+    """A security context, with who is at its other end and how much it was used.
+
+    `entry` is None on the initiator's side. `ends_at` is when a session that was replaced is over.
+    """
+
+    __slots__ = ("context", "ends_at", "entry", "messages", "recipient_id", "since")
+
+    def __init__(self, keys: ChannelKeys, entry: Entry | None, now: float) -> None:
+        self.context = SecurityContext.derive(
+            keys.master_secret,
+            master_salt=keys.master_salt,
+            sender_id=keys.sender_id,
+            recipient_id=keys.recipient_id,
+        )
+        self.recipient_id = keys.recipient_id
+        self.entry = entry
+        self.since = now
+        self.messages = 0
+        self.ends_at: float | None = None
+
+    @property
+    def renew_at(self) -> float:
+        """When the initiator makes new keys, by the clock; sooner after `MAX_MESSAGES`."""
+        return self.since + MAX_AGE_S
+
+    def is_worn(self, now: float) -> bool:
+        return now >= self.renew_at or self.messages >= MAX_MESSAGES
+
+    def is_worn_out(self, now: float) -> bool:
+        """Beyond what both sides tolerate: twice the age, or twice the messages."""
+        return now >= self.since + 2 * MAX_AGE_S or self.messages >= 2 * MAX_MESSAGES
