@@ -17,6 +17,11 @@ from admittance.server.database import Database
 from tests.nats import NatsServer, nats_server
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a test by its parameter where that is bytes, which may be drawn at import and differ between processes."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A running PostgreSQL; its database ``postgres`` stays empty."""
