@@ -190,6 +190,7 @@ class Outgoing:
         assert request.session is not None
         token = (self._next_token % (1 << 8 * _TOKEN_BYTES)).to_bytes(_TOKEN_BYTES, "big")
         self._next_token += 1
+        request.session.messages += 1
         outer, exchange = request.session.context.protect_request(replace(message, token=token))
         self._awaited[token] = (request, exchange)
         request.tokens.add(token)
