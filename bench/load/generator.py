@@ -45,8 +45,8 @@ class _Ends:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._device_context = _context(server.anchor)
-        self._app_context = _context(server.app_anchor) if server.app_anchor else self._device_context
+        self._device_context = client_context(server.anchor)
+        self._app_context = client_context(server.app_anchor) if server.app_anchor else self._device_context
         self._population = Population.load(Path(server.population)) if server.population else None
         self._at_once = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
         self._idle: list[End] = []
@@ -104,7 +104,7 @@ class _Ends:
             return end
 
 
-def _context(anchor: str) -> ssl.SSLContext:
+def client_context(anchor: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=anchor)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     return context

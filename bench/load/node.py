@@ -15,14 +15,22 @@ from bench.load.population import MODEL, populate
 from bench.load.processes import ServerProcess, running
 from tests.unit.server.serving import free_ports
 
+# One machine is all devices and apps here, and they send all that they can: what a node's limits are there to stop.
+LIMITS = """
+[relay]
+max_half_open_per_source = 512
+app_frames_per_s = 1000000
+app_bytes_per_s = 1000000000
+device_frames_per_s = 1000000
+device_bytes_per_s = 1000000000
+"""
+
 ADMIT = (sys.executable, "-c", "from admittance.cli import run; run()")
 
 
 @contextmanager
-def relay_node(
-    folder: Path, *, device_count: int, account_count: int = 1, settings: str = ""
-) -> Iterator[tuple[ServerProcess, Server]]:
-    """`admit relay` with devices that belong to accounts in turn; `settings` are more of its configuration (TOML)."""
+def relay_node(folder: Path, *, device_count: int, account_count: int = 1) -> Iterator[tuple[ServerProcess, Server]]:
+    """`admit relay` with devices that belong to accounts in turn."""
     folder.mkdir()
     people, first_contact, device, app_relay, device_relay = free_ports(5)
     file = folder / "server.toml"
@@ -31,7 +39,7 @@ def relay_node(
         f'[listen]\npeople = "127.0.0.1:{people}"\nfirst_contact = "127.0.0.1:{first_contact}"\n'
         f'device = "127.0.0.1:{device}"\napp_relay = "127.0.0.1:{app_relay}"\n'
         f'device_relay = "127.0.0.1:{device_relay}"\n'
-        f'[models.{MODEL}]\ndisplay_name = "Lamp"\npresence = "display"\n{settings}'
+        f'[models.{MODEL}]\ndisplay_name = "Lamp"\npresence = "display"\n{LIMITS}'
     )
     population = folder / "population.json"
     anchor, app_anchor = asyncio.run(_populate(load_config(file), population, device_count, account_count))

@@ -37,9 +37,10 @@ class Device(msgspec.Struct, frozen=True):
 
 
 class App(msgspec.Struct, frozen=True):
-    """An account's app: its DPoP key (PKCS #8, DER) and its token."""
+    """An account's app: its DPoP key (PKCS #8, DER), its channel key alike, and its token."""
 
     key: bytes
+    channel_key: bytes
     token: str
 
 
@@ -80,7 +81,8 @@ async def populate(foundation: Foundation, *, device_count: int, account_count: 
 
 def _account(foundation: Foundation, number: int, now: int) -> tuple[App, dict[str, object], dict[str, object]]:
     """An account's app, and its rows of `accounts` and `tokens`."""
-    key, token, name = ec.generate_private_key(ec.SECP256R1()), new_secret(), f"load{number}"
+    key, channel_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    token, name = new_secret(), f"load{number}"
     account = {
         "account_id": name,
         "email": f"{name}@example.org",
@@ -97,7 +99,7 @@ def _account(foundation: Foundation, number: int, now: int) -> tuple[App, dict[s
         "issued_at": now,
         "expires_at": now + DAY_S,
     }
-    return App(_der(key), token), account, row
+    return App(_der(key), _der(channel_key), token), account, row
 
 
 def _device(issuer: CertificateIssuer, account: int, now: int) -> tuple[Device, dict[str, object], dict[str, object]]:
