@@ -59,6 +59,8 @@ class DeviceArrivals:
         async with self._database.transaction() as connection:
             if self._is_shared:
                 await presence.beat(connection, self._node_id)
+            else:
+                await presence.forget_nodes(connection)
             await presence.forget_strangers(connection, int(self._clock()))
         self._writing = asyncio.create_task(self._run())
 

@@ -135,8 +135,11 @@ class Cluster:
             link.close()
 
     def _beat(self) -> None:
-        for link in self._links.values():
-            link.beat()
+        for node_id, link in tuple(self._links.items()):
+            if link.stream_count == 0 and not self._membership.may_be_alive(node_id):
+                del self._links[node_id]
+            else:
+                link.beat()
 
     def _tell_arrivals(self, arrivals: Mapping[str, int]) -> None:
         if self._bus.is_shared:

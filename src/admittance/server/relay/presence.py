@@ -170,6 +170,11 @@ async def forget_strangers(connection: AsyncConnection, now: int) -> None:
     await _let_go(connection, now, presence.c.node_id.not_in(known))
 
 
+async def forget_nodes(connection: AsyncConnection) -> None:
+    """Forget that there ever were nodes: this one is alone."""
+    await connection.execute(delete(relay_nodes))
+
+
 async def _let_go(connection: AsyncConnection, now: int, where: ColumnElement[bool]) -> None:
     await connection.execute(
         update(presence).where(presence.c.node_id.is_not(None), where).values(node_id=None, since=now)
