@@ -2,9 +2,10 @@
 
 The devices are connected over TLS to one `admit relay` on SQLite; 200 apps ask 200 of them about once a second
 each, over channels of their own (EDHOC, OSCORE). A quarter of all devices, and of those 200, vanish or connect a
-second time at random for five minutes. Every request is counted on both sides: by the app, which must hear one answer
-or one failure, and by the device, which must carry it out at most once, and exactly once if it was answered. The bench
-fails where that does not hold, where a device that did not mean to go lost its connection, and where memory grows.
+second time at random for five minutes. Every request is counted on both sides: by the app, which must hear one
+answer or one failure, and by the device, which must carry it out at most once, and exactly once if it was answered.
+The bench fails where that does not hold, where a device that did not mean to go lost its connection, and where memory
+grows.
 
 - `requests`, `answered`, `failed`: what apps counted; `carried_out`: what devices counted.
 - `reconnected`: how often a device connected again.
@@ -89,7 +90,7 @@ def soak(scale: Scale) -> Outcome:
     raise_file_limit(3 * scale.devices)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="admittance-soak-")))
-        node = relay_node(folder / "node", device_count=scale.devices, account_count=scale.talkers, settings=SETTINGS)
+        node = relay_node(folder / "node", device_count=scale.devices, account_count=scale.talkers)
         process, server = stack.enter_context(node)
         step = scale.device_processes
         numbers = [list(range(first, scale.devices, step)) for first in range(step)]
