@@ -96,6 +96,7 @@ class FakeDevice:
     last_sequence: int = 0
     resets: int = 0
     device_nonce: bytes = field(default_factory=lambda: os.urandom(16))
+    channel: bytes = b""
 
     @property
     def device_id(self) -> str:
@@ -116,7 +117,7 @@ class FakeDevice:
             device_nonce=self.device_nonce,
             last_sequence=self.last_sequence,
             epoch=self.epoch,
-            public_keys=PublicKeys(self.seal_key.algorithm, self.seal_key.public, b"", b""),
+            public_keys=PublicKeys(self.seal_key.algorithm, self.seal_key.public, self.channel, b""),
             claims=Claims(self.model, "1.0", self.resets),
         )
         values = {name: getattr(evidence, name) for name in evidence.__struct_fields__} | changes

@@ -281,3 +281,24 @@ async def test_presence_codes_need_the_callers_own_open_challenge_for_that_devic
     world.clock.pass_s(15 * 60)
     with pytest.raises(Expired):
         await require(caller(ann), issued.challenge, device.device_id)
+
+
+async def test_the_registry_keeps_the_channel_key_of_the_newest_evidence_until_the_device_is_nobodys(
+    world: World,
+) -> None:
+    async def kept() -> bytes | None:
+        async with world.database.read() as connection:
+            record = await registry.find(connection, device.device_id)
+        assert record is not None
+        return record.channel_spki
+
+    device, account = world.device(), await world.account()
+    await world.take(device)
+    device.channel = b"first"
+    await world.onboard(account, device)
+    assert await kept() == b"first"
+    device.channel, device.resets = b"second", 1
+    await world.activate(account, device)
+    assert await kept() == b"second"
+    await world.services.fleet.release(account, device.device_id)
+    assert await kept() is None
