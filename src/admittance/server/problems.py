@@ -62,7 +62,7 @@ async def admittance_error(request: Request, error: Exception) -> Response:
         log.error("request_failed", path=request.url.path, error=error.code, exc_info=error)
         return internal_error()
     factors = error.kinds if isinstance(error, errors.FactorRequired) else ()
-    return document(problem, code=error.code, detail=str(error), headers=_headers(error), factors=factors)
+    return document(problem, code=error.code, detail=str(error), headers=headers_for(error), factors=factors)
 
 
 async def http_error(_request: Request, error: Exception) -> Response:
@@ -115,7 +115,8 @@ def handlers() -> dict[Any, Any]:
     return {errors.AdmittanceError: admittance_error, HTTPException: http_error, Exception: unexpected_error}
 
 
-def _headers(error: errors.AdmittanceError) -> dict[str, str]:
+def headers_for(error: errors.AdmittanceError) -> dict[str, str]:
+    """The headers that go with an error's problem document."""
     match error:
         case errors.NonceRequired():
             return {"dpop-nonce": error.nonce, "www-authenticate": 'DPoP error="use_dpop_nonce"'}

@@ -148,10 +148,14 @@ def decode_frames(data: bytes) -> list[Frame]:
         position = start + length - 1
         if not length or position > end:
             raise Malformed("a relay frame whose payload is cut off")
-        payload = data[start:position]
-        _check(stream, kind, payload)
-        frames.append(Frame(stream, kind, payload))
+        frames.append(checked_frame(stream, kind, data[start:position]))
     return frames
+
+
+def checked_frame(stream: int, kind: int, payload: bytes) -> Frame:
+    """A frame as `decode_frames` gives it. Raises `Malformed`."""
+    _check(stream, kind, payload)
+    return Frame(stream, kind, payload)
 
 
 def fragments(message: bytes) -> list[bytes]:

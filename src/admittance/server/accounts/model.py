@@ -55,6 +55,16 @@ class IssuedToken:
     expires_in_s: int
 
 
+@dataclass(frozen=True)
+class LivingToken:
+    """A token that has not ended. `mac` (32 bytes) is how it is stored, and what its ending is told by."""
+
+    account_id: str
+    jkt: str
+    mac: bytes
+    expires_at: int
+
+
 def normalise_email(email: str) -> str:
     """The form in which an address is stored and compared: trimmed, lower case.
 

@@ -61,6 +61,8 @@ class AccountServices:
     networks: Networks
     authenticator: Authenticator
     passwords: PasswordCheck
+    verifier: ProofVerifier
+    replays: ReplayCache
 
 
 def build(
@@ -126,4 +128,6 @@ def build(
         authenticator=Authenticator(
             database=database, clock=clock, tokens=tokens, verifier=verifier, replays=replays
         ),
+        verifier=verifier,
+        replays=replays,
     )

@@ -212,6 +212,12 @@ async def find_token(connection: AsyncConnection, token_mac: bytes, *, now: int)
     return (await connection.execute(_FIND_TOKEN, {"sought": token_mac, "now": now})).first()
 
 
+async def living_token(connection: AsyncConnection, token_mac: bytes, *, now: int) -> Row[tuple[object, ...]] | None:
+    """The columns of a token that has not expired."""
+    query = select(tokens).where(tokens.c.token_mac == token_mac, tokens.c.expires_at > now)
+    return (await connection.execute(query)).first()
+
+
 async def delete_token(connection: AsyncConnection, token_mac: bytes) -> None:
     await connection.execute(delete(tokens).where(tokens.c.token_mac == token_mac))
 

@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from admittance.errors import AuthenticationFailed, Malformed
 from admittance.server.accounts import store
 from admittance.server.accounts.dpop import VerifiedProof
-from admittance.server.accounts.model import AuthenticatedAccount, IssuedToken, normalise_email
+from admittance.server.accounts.model import AuthenticatedAccount, IssuedToken, LivingToken, normalise_email
 from admittance.server.accounts.passwords import PasswordHashes
 from admittance.server.accounts.replays import ReplayCache
 from admittance.server.accounts.secrets_at_rest import SecretHasher, new_secret
@@ -104,6 +104,17 @@ class Tokens:
         if row is None:
             raise AuthenticationFailed("The request is not authenticated.")
         return AuthenticatedAccount(account_id=row.account_id, email=row.email, operator=row.operator, jkt=row.jkt)
+
+    async def living(self, connection: AsyncConnection, access_token: str, *, now: float) -> LivingToken:
+        """A token that has not ended, for who must hear when it does. Raises `AuthenticationFailed`."""
+        try:
+            mac = self._hasher.mac(access_token)
+        except Malformed:
+            raise AuthenticationFailed("The request is not authenticated.") from None
+        row = await store.living_token(connection, mac, now=int(now))
+        if row is None:
+            raise AuthenticationFailed("The request is not authenticated.")
+        return LivingToken(account_id=row.account_id, jkt=row.jkt, mac=mac, expires_at=row.expires_at)
 
     async def end(self, access_token: str, *, account_id: str) -> None:
         """End a token; ending it again changes nothing."""

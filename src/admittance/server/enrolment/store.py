@@ -170,6 +170,7 @@ async def find_with_device(connection: AsyncConnection, fingerprint: bytes) -> R
     query = (
         select(
             devices,
+            columns.serial,
             columns.fingerprint,
             columns.certificate,
             columns.epoch.label("certificate_epoch"),

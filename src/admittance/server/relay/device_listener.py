@@ -1,0 +1,248 @@
+"""A device's WebSocket: its proof, then frames of many streams."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from picows import WSFrame, WSTransport
+
+from admittance.errors import AuthenticationFailed, DeviceOffline, Malformed, QuotaExceeded, Unavailable
+from admittance.server.relay.authentication import ProvenDevice
+from admittance.server.relay.connection import BINARY, PROVING, Connection
+from admittance.server.relay.defaults import NO_SINK
+from admittance.server.relay.ports import Need, Stream, StreamSink
+from admittance.server.relay.settings import MAX_BLOCKED_BYTES
+from admittance.server.relay.streams import LocalStream
+from admittance.wire import message, relay
+from admittance.wire.relay import CloseCode, CloseReason, RelayAccepted, RelayHello, RelayProof
+
+if TYPE_CHECKING:
+    from admittance.server.relay.node import RelayNode
+
+NONCE_BYTES: Final = 32
+
+_UNPACK = relay.HEADER.unpack_from
+_HEADER_BYTES = relay.HEADER.size
+_MAX_LENGTH = relay.MAX_PAYLOAD_BYTES + 1
+
+
+class DeviceConnection(Connection):
+    """Awaits the proof, is proven, ends. A `DevicePort` once proven.
+
+    `certificate_sha256` is of the certificate that TLS showed; 32 zero bytes without TLS, where apps get through only
+    after the server's own conversation on stream 0 has confirmed the device.
+    """
+
+    __slots__ = (
+        "_certificate_sha256",
+        "_last_stream",
+        "_nonce",
+        "_queue",
+        "_quiet",
+        "_streams",
+        "arrival",
+        "proven",
+    )
+
+    def __init__(self, node: "RelayNode", certificate_sha256: bytes) -> None:
+        super().__init__(node, node.settings.device_allowance)
+        self._certificate_sha256 = certificate_sha256
+        self._nonce = b""
+        self._streams: dict[int, LocalStream] = {}
+        self._last_stream = relay.SERVER_STREAM
+        self._queue: list[bytes] = []
+        self._quiet = True
+        self.proven: ProvenDevice | None = None
+        self.arrival = 0
+
+    @property
+    def device_id(self) -> str:
+        return "" if self.proven is None else self.proven.device_id
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is no TLS below."""
+        return not any(self._certificate_sha256)
+
+    @property
+    def streams(self) -> int:
+        """How many apps talk with the device."""
+        return len(self._streams) - (relay.SERVER_STREAM in self._streams)
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        super().on_ws_connected(transport)
+        self._nonce = self.node.random(NONCE_BYTES)
+        transport.send(BINARY, message.encode(RelayHello(self._nonce)))
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        self.silent = 0
+        if frame.msg_type != BINARY or not frame.fin or frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self.control(frame)
+        elif self.closing:
+            return
+        elif self.proven is None:
+            self._take_proof(frame.get_payload_as_bytes())
+        else:
+            try:
+                self._take(frame.get_payload_as_bytes())
+            except Malformed:
+                self.fail(CloseCode.MALFORMED, CloseReason.PROTOCOL)
+        if frame.last_in_buffer:
+            self.node.flush_apps()
+
+    async def open(self, sink: StreamSink) -> Stream:
+        """See `DevicePort.open`."""
+        node = self.node
+        if node.is_blind or node.is_draining:
+            raise Unavailable("This relay node opens no streams for now.")
+        if self.closing or node.port(self.device_id) is not self:
+            raise DeviceOffline("The device is not connected.")
+        if self.streams >= node.settings.max_streams_per_device or self._last_stream == relay.MAX_STREAM:
+            raise QuotaExceeded("Too many apps talk with this device now.")
+        self._last_stream += 1
+        stream = self._streams[self._last_stream] = LocalStream(self, self._last_stream, sink)
+        node.counters.streams_opened += 1
+        self.send_frame(relay.open_frame(stream.number))
+        return stream
+
+    def accept(self, proven: ProvenDevice, *, need: Need, settled: Callable[[bool], None]) -> None:
+        """The proof held: frames follow. `need` and `settled` as in `Conversations.attach`."""
+        self.proven = proven
+        stream = self._streams[relay.SERVER_STREAM] = LocalStream(self, relay.SERVER_STREAM, NO_SINK)
+        accepted = RelayAccepted(heartbeat_s=self.node.settings.sweep_s, server_time=int(self.node.clock()))
+        self.transport.send(BINARY, message.encode(accepted))
+        stream.sink = self.node.conversations.attach(
+            proven.device_id, proven.epoch, stream, need=need, settled=settled
+        )
+        self.resume(PROVING)
+
+    def send_frame(self, frame: bytes) -> None:
+        """Send at once while there is little to send; otherwise with all else of this turn of the event loop."""
+        if self._quiet:
+            self._quiet = False
+            self.node.busy(self)
+            self._send(frame)
+        else:
+            self._queue.append(frame)
+
+    def flush(self) -> bool:
+        """Send what was queued; false if that was nothing, and so the connection is quiet."""
+        if not self._queue:
+            self._quiet = True
+            return False
+        for batch in relay.batches(self._queue):
+            self._send(batch)
+        self._queue.clear()
+        return True
+
+    def end_stream(self, number: int, reason: CloseReason) -> None:
+        """The stream's holder ends it. Stream 0 is never closed: with it the connection ends."""
+        if number == relay.SERVER_STREAM:
+            self.fail(reason.close_code, reason)
+        elif self._streams.pop(number, None) is not None:
+            self.send_frame(relay.close_frame(number, reason))
+
+    def end_streams(self, reason: CloseReason) -> None:
+        """End every app's stream, and tell both ends."""
+        for number, stream in list(self._streams.items()):
+            if number != relay.SERVER_STREAM:
+                del self._streams[number]
+                self.send_frame(relay.close_frame(number, reason))
+                stream.sink.closed(reason)
+
+    def fail(self, code: CloseCode, reason: CloseReason, text: str = "") -> None:
+        """End the connection and all its streams."""
+        if not self.closing:
+            self.flush()
+            self.close(code, text)
+        self._streams_over(reason)
+
+    def revoke(self, _was_told: bool = False) -> None:
+        """End the connection of a device whose access ended."""
+        self.fail(CloseCode.REVOKED, CloseReason.REVOKED)
+
+    def too_slow(self) -> None:
+        self.fail(CloseCode.IDLE, CloseReason.UNAVAILABLE)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        super().on_ws_disconnected(transport)
+        self._streams_over(CloseReason.OFFLINE)
+
+    def _streams_over(self, reason: CloseReason) -> None:
+        streams, self._streams = self._streams, {}
+        self._queue.clear()
+        for stream in streams.values():
+            stream.sink.closed(reason)
+        self.node.device_left(self)
+
+    def _send(self, batch: bytes) -> None:
+        if self.closing:
+            return
+        self.node.counters.to_devices += 1
+        if self.node.capture is not None:
+            self.node.capture.to_device(self.device_id, batch)
+        self.transport.send(BINARY, batch)
+        if self.blocked and self.transport.underlying_transport.get_write_buffer_size() > MAX_BLOCKED_BYTES:
+            self.node.loop.call_soon(self.too_slow)
+
+    def _take_proof(self, data: bytes) -> None:
+        if self.paused & PROVING:
+            self.close(CloseCode.MALFORMED)
+            return
+        try:
+            proof = message.decode(data, RelayProof, relay.MAX_HANDSHAKE_BYTES)
+        except Malformed:
+            self.close(CloseCode.MALFORMED)
+            return
+        self.pause(PROVING)
+        self.node.spawn(self._prove(proof))
+
+    async def _prove(self, proof: RelayProof) -> None:
+        try:
+            await self.node.admit_device(self, proof, self._nonce, self._certificate_sha256)
+        except AuthenticationFailed:
+            self.close(CloseCode.NOT_AUTHENTICATED)
+        except Unavailable:
+            self.close(CloseCode.UNAVAILABLE, self.node.retry_after())
+
+    def _take(self, data: bytes) -> None:
+        position, end = 0, len(data)
+        if not 0 < end <= relay.MAX_BATCH_BYTES:
+            raise Malformed("a relay message of a size that is not allowed")
+        if self.node.capture is not None:
+            self.node.capture.from_device(self.device_id, data)
+        frames = 0
+        streams = self._streams
+        while position < end:
+            start = position + _HEADER_BYTES
+            if start >= end:
+                raise Malformed("a relay frame that is cut off")
+            number, length, kind = _UNPACK(data, position)
+            position = start + length - 1
+            if position > end or not 1 < length <= _MAX_LENGTH:
+                raise Malformed("a relay frame of a size that is not allowed")
+            frames += 1
+            if kind == relay.DATA or kind == relay.MORE:
+                stream = streams.get(number)
+                if stream is not None:
+                    stream.take(data[start:position], final=kind == relay.DATA)
+                    continue
+            self._unusual(number, kind, data[start:position])
+        self.idle = 0
+        self.node.counters.from_devices += frames
+        self.spend(frames, end)
+
+    def _unusual(self, number: int, kind: int, payload: bytes) -> None:
+        """A frame that carries no data, or for a stream that is not open."""
+        if number > self._last_stream or kind == relay.OPEN:
+            raise Malformed("a relay frame of a stream that was never opened")
+        if kind == relay.DATA or kind == relay.MORE:
+            return
+        frame = relay.checked_frame(number, kind, payload)
+        stream = self._streams.get(number)
+        if stream is None:
+            return
+        if kind == relay.CREDIT:
+            stream.sink.credit(frame.credit)
+        else:
+            del self._streams[number]
+            stream.sink.closed(frame.reason)

@@ -1,0 +1,159 @@
+"""The relay's listeners: picows on aiofastnet, its buffers at the supported minimum, as most connections are idle."""
+
+import asyncio
+import hashlib
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import picows
+import structlog
+
+from admittance.errors import ConfigurationError
+from admittance.server.listeners import bind
+from admittance.server.relay.gate import GatedListener
+from admittance.server.relay.node import RelayNode
+from admittance.server.relay.settings import AUTHENTICATION_TIMEOUT_S, CLOSE_TIMEOUT_S
+from admittance.server.relay.upgrade import Factory, app_upgrades, device_upgrades
+from admittance.server.tls import ListenerContext, server_context
+from admittance.wire.relay import MAX_BATCH_BYTES, MAX_MESSAGE_BYTES
+
+BIO_BYTES = 16384
+READ_BUFFER_BYTES = 2048
+BACKLOG = 512
+NO_CERTIFICATE = bytes(32)
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def relay_context() -> ListenerContext:
+    """TLS 1.3 alone, no tickets."""
+    context = server_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
+@dataclass(frozen=True)
+class RelayListener:
+    """`name` is the setting in ``[listen]`` that `address` comes from; `context` is None where there is no TLS."""
+
+    name: str
+    address: str
+    context: ListenerContext | None
+    factory: Factory
+    max_frame_bytes: int
+
+
+class RelayListeners:
+    """Binds all at construction. Raises `ConfigurationError` that names setting, address and cause."""
+
+    def __init__(self, node: RelayNode, addresses: dict[str, str]) -> None:
+        self.node = node
+        self.app_context, self.device_context = relay_context(), relay_context()
+        self._servers: list[asyncio.Server] = []
+        self._listeners = self._described(addresses)
+        self._sockets: list[socket.socket] = []
+        try:
+            for listener in self._listeners:
+                self._sockets.append(GatedListener(bind(listener.name, listener.address), node.gate))
+        except ConfigurationError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the addresses back without having served."""
+        for bound in self._sockets:
+            bound.close()
+
+    async def start(self) -> None:
+        """Accept connections."""
+        self.node.start()
+        for listener, bound in zip(self._listeners, self._sockets, strict=True):
+            tls: dict[str, Any] = {}
+            if listener.context is not None:
+                tls = {
+                    "ssl": listener.context,
+                    "ssl_handshake_timeout": AUTHENTICATION_TIMEOUT_S,
+                    "ssl_shutdown_timeout": CLOSE_TIMEOUT_S,
+                    "ssl_incoming_bio_size": BIO_BYTES,
+                    "ssl_outgoing_bio_size": BIO_BYTES,
+                }
+            server = await picows.ws_create_server(
+                listener.factory,
+                sock=bound,
+                backlog=BACKLOG,
+                websocket_handshake_timeout=AUTHENTICATION_TIMEOUT_S,
+                logger_name=_picows_log(),
+                enable_auto_pong=False,
+                max_frame_size=listener.max_frame_bytes,
+                read_buffer_init_size=READ_BUFFER_BYTES,
+                use_aiofastnet=True,
+                **tls,
+            )
+            self._servers.append(server)
+
+    async def stop(self) -> None:
+        """Accept no more, and ask everybody who is connected to go elsewhere."""
+        for server in self._servers:
+            server.close()
+        await self.node.drain()
+
+    def _described(self, addresses: dict[str, str]) -> list[RelayListener]:
+        node = self.node
+        described = [
+            RelayListener(
+                "app_relay", addresses["app_relay"], self.app_context, app_upgrades(node), MAX_MESSAGE_BYTES
+            ),
+            RelayListener(
+                "device_relay",
+                addresses["device_relay"],
+                self.device_context,
+                device_upgrades(node, _shown_by(self.device_context)),
+                MAX_BATCH_BYTES,
+            ),
+        ]
+        if plain := addresses["device_relay_plain"]:
+            described.append(
+                RelayListener(
+                    "device_relay_plain", plain, None, device_upgrades(node, lambda: NO_CERTIFICATE), MAX_BATCH_BYTES
+                )
+            )
+        return described
+
+
+def _shown_by(context: ListenerContext) -> Callable[[], bytes]:
+    """SHA-256 of the leaf (DER) that the context shows now."""
+    last: tuple[str | None, bytes] = (None, NO_CERTIFICATE)
+
+    def shown() -> bytes:
+        nonlocal last
+        pem = context.leaf_pem
+        if pem is not None and pem is not last[0]:
+            last = (pem, hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).digest())
+        return last[1]
+
+    return shown
+
+
+class _PicowsLog(logging.LoggerAdapter[logging.Logger]):
+    """What picows logs with: a peer's mistakes are nothing, exceptions in our handlers are.
+
+    A logger that is no adapter would cost each connection one of its own.
+    """
+
+    def error(self, *_arguments: Any, **_options: Any) -> None:
+        """Nothing."""
+
+    info = warning = error
+
+    def exception(self, msg: object, *args: object, **_options: Any) -> None:
+        log.error("relay_connection_crashed", what=str(msg) % args if args else str(msg), exc_info=True)
+
+
+def _picows_log() -> _PicowsLog:
+    logger = logging.getLogger("picows.relay")
+    logger.setLevel(logging.CRITICAL)  # its debug messages hold headers
+    return _PicowsLog(logger, {})
