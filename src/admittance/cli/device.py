@@ -66,6 +66,20 @@ device.add_command(enrol)
     show_default=True,
     help="JSON of the stock apps, or a URL with the code in its fragment.",
 )
+@click.option(
+    "--application",
+    default="",
+    metavar="climate|lock|FILE.py",
+    help="What the device is there for; climate:FOLDER measures with Linux's hwmon.",
+)
+@click.option("--local", default="", metavar="ADDRESS:PORT", help="Talk on the local network, too (UDP and mDNS).")
+@click.option(
+    "--readings-s",
+    type=click.FloatRange(min=0.1),
+    default=60,
+    show_default=True,
+    help="How long readings are collected before they go to the server.",
+)
 @click.option("--tcti", default="", help="Where the device's TPM is, such as device:/dev/tpmrm0, if not as made.")
 @json_option
 def run(
@@ -79,6 +93,9 @@ def run(
     linger_s: float,
     poll_s: float,
     qr_form: str,
+    application: str,
+    local: str,
+    readings_s: float,
     tcti: str,
     as_json: bool,
 ) -> None:
@@ -87,6 +104,7 @@ def run(
     \b
     Example:
       admit device run --birth out/ADX7… --state lamp --premises premises.sock --display png:lamp.png
+      admit device run --birth out/ADX7… --state door --premises premises.sock --application lock
     """
     if read_birth(birth).tpm is None:
         load_birth(birth)
@@ -106,6 +124,9 @@ def run(
             qr_form="url" if qr_form == "url" else "stock",
             json_logs=as_json,
             tcti=tcti,
+            application=application,
+            local=local,
+            batch_s=readings_s,
         )
     )
 

@@ -22,6 +22,7 @@ from admittance.device.life import Life, Ports, Settings
 from admittance.device.log import Log
 from admittance.device.radio.port import Radio
 from admittance.device.state import FolderLock, Memory, ServerContact, StateFile, recall
+from admittance.device.talking import forget
 from admittance.errors import AdmittanceError, Unavailable
 from admittance.wire import cbor, message
 from admittance.wire.enrolment import Factor
@@ -64,6 +65,7 @@ class Agent:
     async def status(self) -> Answer:
         """Who the device is and how it is doing; nothing secret."""
         record = self._memory.record
+        talking = self._living().talking
         return {
             "device_id": self._made.birth.device_id,
             "model": self._made.birth.model,
@@ -73,6 +75,9 @@ class Agent:
             "enrolled": record.operational is not None,
             "network": None if record.network is None else record.network.ssid,
             "joined": self._ports.radio.joined,
+            "relay": talking.relay or None,
+            "credentials": len(record.credentials.entries),
+            "channels": talking.channels,
             "access_point_open": self._living().access_point_open,
             "factor": self._living().factor.cause,
             "factors": list(self._living().factor.kinds),
@@ -102,6 +107,7 @@ class Agent:
     async def _reset(self) -> None:
         server = self._memory.record.server
         self._memory.reset(make_keys(self._made.birth))
+        forget(self._ports.folder)
         self._ports.log("reset", resets=self._memory.record.resets)
         if server is not None and self._memory.record.reset_unreported:
             with contextlib.suppress(AdmittanceError, TimeoutError):
@@ -135,6 +141,7 @@ async def run(made: Made, *, state: Path, radio: Radio, display: Display, log: L
             monotonic=time.monotonic,
             random=token_bytes,
             jitter=SystemRandom().random,
+            folder=state,
         )
         agent = Agent(made, memory, ports, settings)
         control = ControlSocket(

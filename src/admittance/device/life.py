@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 from admittance.device.clock import TrustedClock
@@ -26,6 +27,7 @@ from admittance.device.onboarding import Onboarding, QrForm, Times
 from admittance.device.radio.port import Radio
 from admittance.device.second_factor import SecondFactor
 from admittance.device.state import Memory, Operational, PremisesNetwork, ServerContact
+from admittance.device.talking import Talking, TalkSettings
 from admittance.device.tpm.session import TpmProver
 from admittance.device.upkeep import Doors, Upkeep
 from admittance.errors import Conflict, NetworkFailure
@@ -57,11 +59,12 @@ class Settings:
     times: Times = field(default_factory=Times)
     qr_form: QrForm = "stock"
     poll_s: float = 60.0
+    talk: TalkSettings = field(default_factory=TalkSettings)
 
 
 @dataclass(frozen=True)
 class Ports:
-    """What the device stands on. `jitter` gives numbers from 0 to 1, `random` bytes."""
+    """What the device stands on. `jitter` gives numbers from 0 to 1, `random` bytes; `folder` is its disk."""
 
     radio: Radio
     display: Display
@@ -69,6 +72,7 @@ class Ports:
     monotonic: Callable[[], float]
     random: Random
     jitter: Callable[[], float]
+    folder: Path
 
 
 class Life:
@@ -126,6 +130,9 @@ class Life:
             factor=self.factor,
             on_factor=self._wants_factor,
         )
+        self.talking = Talking(
+            made, FIRMWARE, memory, self._clock, ports, settings.talk, lambda: self._onboarding.open("command")
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._upkeep_task: asyncio.Task[None] | None = None
         self._attempt_task: asyncio.Task[None] | None = None
@@ -142,8 +149,10 @@ class Life:
                 await self._onboarding.open("power_up")
             self._spawn(self._onboarding.run())
             self._start_upkeep()
+            await self.talking.open()
             await self._ended
         finally:
+            await self.talking.close()
             await self._stop(*self._tasks)
             await self._onboarding.close()
 
@@ -183,6 +192,7 @@ class Life:
         except OSError as error:
             self._fail(error)
             raise
+        self.talking.configured(new_owner=command.new_owner)
         self._log("configured", epoch=command.header.epoch, sequence=command.header.sequence)
         if self._attempt_task is None or self._attempt_task.done():
             self._replace_attempt(self._restart_upkeep)
@@ -280,6 +290,7 @@ class Life:
         return TpmSessionListener(client, server.first_contact_url, prover)
 
     def _enrolled(self) -> None:
+        self.talking.wake()
         self._onboarding.notify(EnrolmentFinished(self._memory.record.epoch))
 
     def _wants_factor(self, cause: str) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, NoReturn
 import msgspec
 
 from admittance.device import agent
+from admittance.device.applications.loading import load
 from admittance.device.display.png import PngDisplay
 from admittance.device.display.port import Display, NoDisplay
 from admittance.device.display.terminal import TerminalDisplay
@@ -27,6 +28,7 @@ from admittance.device.life import Settings
 from admittance.device.log import LineLog
 from admittance.device.onboarding import QrForm, Times
 from admittance.device.radio.simulated import SimulatedRadio
+from admittance.device.talking import TalkSettings
 from admittance.errors import AdmittanceError, ConfigurationError, TpmRefused, TpmUnavailable, Unavailable
 
 EXIT_CODES: Final[dict[type[AdmittanceError], int]] = {
@@ -44,7 +46,7 @@ _COMPILE: Final = _LOAD + "run_afresh(sys.argv[1])"
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the agent is run with. `png` is the file that a "png" display replaces; `tcti` leads to the device's TPM
-    if it is not where its birth says."""
+    if it is not where its birth says; `application` names what it is there for, as `applications.loading` has it."""
 
     birth: str
     state: str
@@ -59,6 +61,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     qr_form: QrForm
     json_logs: bool
     tcti: str
+    application: str = ""
+    local: str = ""
+    batch_s: float = 60.0
 
 
 def become(options: Options) -> NoReturn:
@@ -117,7 +122,9 @@ async def _run(options: Options, tcti: str, log: LineLog) -> None:
         open_s=options.open_s,
         linger_s=options.linger_s,
     )
-    settings = Settings(times=times, qr_form=options.qr_form, poll_s=options.poll_s)
+    application = load(options.application) if options.application else None
+    talk = TalkSettings(application, options.local, options.batch_s)
+    settings = Settings(times=times, qr_form=options.qr_form, poll_s=options.poll_s, talk=talk)
     try:
         await agent.run(
             made,
