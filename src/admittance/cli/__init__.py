@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "account": ("account:account", "Invite people, log in, look at accounts."),
     "audit": ("audit:audit", "Verify and export the audit log."),
     "config": ("config:config", "Check and show a server's configuration."),
+    "credentials": ("credentials:credentials", "Say which apps a device lets in."),
     "demo": ("demo:demo", "See the product work, step by step."),
     "device": ("device:device", "Run and control a device's agent."),
     "devices": ("devices:devices", "Import, list, revoke and release devices."),
@@ -23,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "premises": ("premises:premises", "Simulate premises: networks that devices and phones can join."),
     "provision": ("provision:provision", "Set up the device in front of you."),
     "serve": ("serve:serve", "Run the server."),
+    "talk": ("talk:talk", "Talk to a device, end to end."),
 }
 
 

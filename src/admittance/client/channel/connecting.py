@@ -1,11 +1,9 @@
 """From a profile to a channel: which ways lead to a device, and what each end must know of the other."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
 import msgspec
 
@@ -14,22 +12,16 @@ from admittance.client.channel import discovery
 from admittance.client.channel.cards import MAX_RELAYS
 from admittance.client.channel.device_channel import DeviceChannel
 from admittance.client.channel.known_devices import KnownDevice
-from admittance.client.channel.link import Link, Way
+from admittance.client.channel.link import Way
 from admittance.client.channel.local_link import Find, LocalWay
-from admittance.client.channel.refusals import check_success
 from admittance.client.channel.relay_link import RelayWay
 from admittance.client.channel.session import Session
 from admittance.client.network import PhoneNetwork, connect_from_host, transport
 from admittance.client.session_store import SessionStore
-from admittance.errors import AdmittanceError, AuthenticationFailed, NetworkFailure, NotFound, Unavailable
+from admittance.errors import AdmittanceError, AuthenticationFailed, NetworkFailure, NotFound, RelayBusy, Unavailable
 from admittance.protocol.channel.channel import Channel
 from admittance.protocol.channel.edhoc import ChannelKey
 from admittance.wire.channel import Credential
-from admittance.wire.coap import codes, options
-from admittance.wire.coap.message import CoapMessage
-
-ADMISSION_TIMEOUT_S: Final = 15.0
-ADMISSION_TOKEN_BYTES: Final = 8
 
 
 @asynccontextmanager
@@ -71,15 +63,18 @@ async def connect_as(
     network: PhoneNetwork | None = None,
     local: bool = False,
     told: Callable[[str], None] = lambda _: None,
-    find: Find = discovery.find,
+    find: Find | None = None,
 ) -> AsyncIterator[DeviceChannel]:
-    """As `connect`, to a device that need not be in the profile, with a key that need not be the app's."""
+    """As `connect`, to a device that need not be in the profile, with a key that need not be the app's.
+
+    `find` tells a device's address in the local network; multicast DNS does where it is None.
+    """
     async with AsyncExitStack() as stack:
         ways: list[Way] = []
         if not local:
             ways.append(await _relay_way(stack, store, device, network))
         if network is None:
-            ways.append(LocalWay(device.device_id, find))
+            ways.append(LocalWay(device.device_id, find or discovery.find))
         opener = _Opener(device, key, ways, lambda: _update(store, device, admission=b""))
         channel = DeviceChannel(device.device_id, opener, told=told)
         yield await stack.enter_async_context(channel)
@@ -121,43 +116,26 @@ class _Opener:
         for way in self.ways:
             try:
                 return await self._open(way)
+            except RelayBusy:
+                raise
             except (NetworkFailure, Unavailable) as error:
                 failure = failure or error
         raise failure or Unavailable("There is no way to the device.")
 
     async def _open(self, way: Way) -> Session:
         link = await way.open()
-        if self.device.admission:
-            await self._hand_in(link)
-        channel = Channel.initiator(self.key, Credential.from_spki(self.device.channel), random=os.urandom)
-        try:
-            session = await Session.open(link, channel)
-        except AuthenticationFailed as error:
-            raise AuthenticationFailed(
-                f"{self.device.device_id} does not let this app in: the app was removed from its list, or the device "
-                "was reset. Have another app add this one (admit credentials add), or set the device up again."
-            ) from error
+        channel = Channel.initiator(
+            self.key,
+            Credential.from_spki(self.device.channel),
+            random=os.urandom,
+            admission=self.device.admission,
+            datagrams=link.datagrams,
+        )
+        session = await Session.open(link, channel)
         if self.device.admission:
             self.device = msgspec.structs.replace(self.device, admission=b"")
             self.admitted()
         return session
-
-    async def _hand_in(self, link: Link) -> None:
-        """Give the device the admission that an owner signed, before the handshake."""
-        token = os.urandom(ADMISSION_TOKEN_BYTES)
-        path = options.path_options("/admissions")
-        try:
-            async with asyncio.timeout(ADMISSION_TIMEOUT_S):
-                await link.send(CoapMessage(codes.POST, token, path, self.device.admission))
-                answer = await link.receive()
-                while answer.token != token:
-                    answer = await link.receive()
-            check_success(answer)
-        except BaseException as error:
-            await link.close()
-            if isinstance(error, TimeoutError):
-                raise Unavailable("The device does not answer. Try again.") from None
-            raise
 
 
 def _update(store: SessionStore, device: KnownDevice, **changes: object) -> None:

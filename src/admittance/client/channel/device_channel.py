@@ -17,6 +17,7 @@ from admittance.errors import (
     RelayBusy,
     Unavailable,
 )
+from admittance.protocol.channel.events import ResponseReceived
 from admittance.wire.coap import codes, options
 from admittance.wire.coap.message import CoapMessage
 
@@ -115,10 +116,10 @@ class DeviceChannel:
         request = _request(codes.GET, path)
         async with aclosing(self.notifications(request, timeout_s=timeout_s)) as answers:
             async for answer in answers:
-                check_success(answer)
-                if answer.option(options.OBSERVE) is None:
+                check_success(answer.message)
+                if not answer.more:
                     raise Conflict(f"{path} cannot be observed. Use get.")
-                yield Content.of_message(answer)
+                yield Content.of_message(answer.message)
 
     async def request(self, message: CoapMessage, *, timeout_s: float = REQUEST_TIMEOUT_S) -> CoapMessage:
         """Send a request as it is, and return the answer whatever its code. Raises as `get` does."""
@@ -127,38 +128,34 @@ class DeviceChannel:
 
     async def notifications(
         self, message: CoapMessage, *, timeout_s: float = REQUEST_TIMEOUT_S
-    ) -> AsyncGenerator[CoapMessage, None]:
-        """Observe by a request of its own options, and yield the answers as they are.
+    ) -> AsyncGenerator[ResponseReceived, None]:
+        """Observe by a request of its own options, and yield the answers as they are; the last has no `more`.
 
-        An answer without Observe, or with an error's code, is the last. Otherwise as `observe`.
+        Otherwise as `observe`.
         """
         request = message.without(options.OBSERVE).with_options((options.OBSERVE, b""))
         backoff = Backoff()
         begun = False
         while True:
             try:
-                async with aclosing(self._observed(request, timeout_s)) as answers:
+                session = await self._connected()
+                async with aclosing(session.observe(request, timeout_s)) as answers:
                     async for answer in answers:
+                        if begun and not answer.more and codes.is_success(answer.message.code):
+                            raise Unavailable("The device ended the observation.")
                         if begun and backoff.tries:
                             self._told("The channel is there again.")
                         begun = True
                         backoff.reset()
                         yield answer
-                        if answer.option(options.OBSERVE) is None or not codes.is_success(answer.code):
+                        if not answer.more:
                             return
-                raise Unavailable("The device ended the observation.")
             except (Unavailable, NetworkFailure) as error:
                 if not begun:
                     raise
                 if not backoff.tries:
                     self._told(f"{error} The observation goes on when there is a channel again.")
                 await self._sleep(backoff.next_s(error))
-
-    async def _observed(self, request: CoapMessage, timeout_s: float) -> AsyncGenerator[CoapMessage, None]:
-        session = await self._connected()
-        async with aclosing(session.observe(request, timeout_s)) as answers:
-            async for answer in answers:
-                yield answer.message
 
     async def _ask(self, message: CoapMessage, timeout_s: float) -> Content:
         answer = await self.request(message, timeout_s=timeout_s)

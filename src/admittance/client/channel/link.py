@@ -8,6 +8,10 @@ from admittance.wire.coap.message import CoapMessage
 class Link(Protocol):
     """One open connection. One task receives; any number may send."""
 
+    @property
+    def datagrams(self) -> bool:
+        """Whether messages travel as datagrams, which hold little."""
+
     async def send(self, message: CoapMessage) -> None:
         """Send a message; returns once the other side keeps up. Raises an `AdmittanceError` when the link ended."""
 

@@ -19,6 +19,8 @@ MAX_WAITING_MESSAGES: Final = 256
 class LocalLink(asyncio.DatagramProtocol):
     """One UDP socket that is connected to one device."""
 
+    datagrams: Final = True
+
     def __init__(self, device_id: str, address: Address) -> None:
         self._device_id = device_id
         self._peer = address

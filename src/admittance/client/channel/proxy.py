@@ -158,7 +158,7 @@ class Proxy(asyncio.DatagramProtocol):
     async def _ask(self, client: _Client, request: CoapMessage, peer: Address, echo: options.Options) -> None:
         try:
             answer = await self._channel.request(_passed_on(request))
-            self._respond(client, request, answer.without(options.OBSERVE).with_options(*echo), peer)
+            self._respond(client, request, answer.with_options(*echo), peer)
         except AdmittanceError as error:
             self._fail(request, error, peer)
         self._finished(client, request)
@@ -168,9 +168,8 @@ class Proxy(asyncio.DatagramProtocol):
         try:
             async with aclosing(self._channel.notifications(_passed_on(request))) as answers:
                 async for answer in answers:
-                    is_last = answer.option(options.OBSERVE) is None or not codes.is_success(answer.code)
-                    number = () if is_last else ((options.OBSERVE, options.encode_uint(numbers.take())),)
-                    self._respond(client, request, answer.without(options.OBSERVE).with_options(*number), peer)
+                    number = ((options.OBSERVE, options.encode_uint(numbers.take())),) if answer.more else ()
+                    self._respond(client, request, answer.message.with_options(*number), peer)
         except AdmittanceError as error:
             self._fail(request, error, peer)
         self._finished(client, request)

@@ -39,6 +39,8 @@ Discover: TypeAlias = Callable[[], Awaitable[Sequence[str]]]
 class RelayLink:
     """One stream to a device through a relay."""
 
+    datagrams: Final = False
+
     def __init__(self, socket: WebSocket, device_id: str) -> None:
         self._socket = socket
         self._device_id = device_id

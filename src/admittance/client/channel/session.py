@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final, Self, TypeAlias
 
 from admittance.client.channel.link import Link
-from admittance.errors import AdmittanceError, ChannelLost, Unavailable
+from admittance.errors import AdmittanceError, AuthenticationFailed, ChannelLost, Unavailable
 from admittance.protocol.channel.channel import Channel
 from admittance.protocol.channel.events import (
     Ended,
@@ -99,8 +99,6 @@ class Session:
         await self._link.close()
 
     def _ask(self, message: CoapMessage, timeout_s: float) -> tuple[int, _Answers]:
-        if self.ended is not None:
-            raise _lost(self.ended)
         handle = self._channel.request(message, time.monotonic(), timeout_s=timeout_s)
         answers = self._waiting[handle] = asyncio.Queue()
         self._news.set()
@@ -161,7 +159,7 @@ class Session:
                 self._channel.respond(event.handle, CoapMessage(codes.NOT_FOUND))
                 self._news.set()
             case Ended():
-                self._end(event.error)
+                self._end(event.error if self._established.done() else _refusal(event.error))
             case ObservationEnded():
                 pass
 
@@ -180,10 +178,21 @@ class Session:
         self.ended = error
         if not self._established.done():
             self._established.set_exception(error)
-        waiting, self._waiting = self._waiting, {}
-        for answers in waiting.values():
-            answers.put_nowait(_lost(error))
+        self._channel.lost(error)
+        self._dispatch()
         self._news.set()
+
+
+def _refusal(error: AdmittanceError) -> AdmittanceError:
+    """Why the handshake failed, with the next step."""
+    if not isinstance(error, AuthenticationFailed):
+        return error
+    refusal = AuthenticationFailed(
+        "The device does not let this app in: the app was removed from the device's list, or the device was reset. "
+        "Have another app add this one (admit credentials add), or set the device up again."
+    )
+    refusal.__cause__ = error
+    return refusal
 
 
 async def _next(answers: _Answers) -> ResponseReceived:
@@ -191,11 +200,3 @@ async def _next(answers: _Answers) -> ResponseReceived:
     if isinstance(answer, AdmittanceError):
         raise answer
     return answer
-
-
-def _lost(cause: AdmittanceError) -> ChannelLost:
-    if isinstance(cause, ChannelLost):
-        return ChannelLost(str(cause))
-    lost = ChannelLost(f"The channel ended before the answer: {cause}")
-    lost.__cause__ = cause
-    return lost

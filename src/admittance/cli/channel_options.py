@@ -1,0 +1,47 @@
+"""What the commands that open a channel to a device share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import click
+
+from admittance.cli.devices_life import device_id_of
+from admittance.client.channel.connecting import connect
+from admittance.client.channel.device_channel import DeviceChannel
+from admittance.client.channel.known_devices import KnownDevice
+from admittance.client.session_store import SessionStore
+from admittance.errors import Malformed
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+local_option = click.option(
+    "--local", is_flag=True, help="Over the local network alone: no server and no login are needed."
+)
+
+
+def known_device(store: SessionStore, text: str) -> KnownDevice:
+    """The device of an id, a setup code's URL, or a name. Raises `NotFound`, `Conflict`."""
+    try:
+        device_id = device_id_of(text)
+    except Malformed:
+        return store.devices.named(text)
+    return store.devices.find(device_id)
+
+
+def with_channel(
+    store: SessionStore, device: str, local: bool, work: Callable[[DeviceChannel, KnownDevice], Awaitable[T]]
+) -> T:
+    """Run `work` with a channel to the device. Raises what `connect` and `work` raise."""
+    known = known_device(store, device)
+
+    async def run() -> T:
+        async with connect(store, known.device_id, local=local, told=_tell) as channel:
+            return await work(channel, known)
+
+    return asyncio.run(run())
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
