@@ -189,7 +189,8 @@ def _tell(summary: "ImportSummary", as_json: bool) -> None:
 
 def _row(device: Device) -> tuple[str, ...]:
     until = None if device.certificate is None else device.certificate.not_after_at
-    return (device.device_id, device.display_name, device.state, _time(until), _time(device.last_seen_at))
+    seen = "online" if device.online else _time(device.last_seen_at)
+    return (device.device_id, device.display_name, device.state, _time(until), seen)
 
 
 def _explained(found: dict[str, Any]) -> dict[str, str]:
@@ -200,7 +201,7 @@ def _explained(found: dict[str, Any]) -> dict[str, str]:
         "assurance": str(found["assurance"]),
         "owner number": str(found["epoch"]),
         "activated": _time(found["activated_at"]),
-        "last seen": _time(found["last_seen_at"]),
+        "last seen": "online" if found.get("online") else _time(found["last_seen_at"]),
         "certificate": "none that is valid",
     }
     if found.get("reported"):

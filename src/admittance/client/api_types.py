@@ -116,6 +116,7 @@ class Device(Answer, frozen=True):
     certificate: Certificate | None
     reported: str | None = None
     release_at: int | None = None
+    online: bool = False
 
 
 class MadeCode(Answer, frozen=True):

@@ -1,5 +1,6 @@
 """A person's devices: list and show, revoke and release."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,21 +18,25 @@ from admittance.server.enrolment import store
 from admittance.server.enrolment.endings import Endings
 from admittance.server.enrolment.mails import OwnerMails
 from admittance.server.enrolment.tpm.store import find_attestation
+from admittance.server.relay.presence import Whereabouts, whereabouts
 from admittance.wire.device_id import check_device_id
 
 MAX_REASON_CHARACTERS = 200
+PLACES_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
 class OwnedDevice:
     """A device as its owner sees it. `certificate` is the row of the newest one, if there is any; `attestation` what
-    a TPM proved for that."""
+    a TPM proved for that. `is_online`: it is connected to a relay node; `last_seen_at` (Unix seconds) is now then."""
 
     record: DeviceRecord
     display_name: str
     certificate: Row[Any] | None
     is_certificate_live: bool
     attestation: Row[Any] | None = None
+    is_online: bool = False
+    last_seen_at: int | None = None
 
 
 class Fleet:
@@ -59,8 +64,12 @@ class Fleet:
         async with self._database.read() as connection:
             records = await registry.listing(connection, None if everyones else account.account_id)
             newest = await store.newest_certificates(connection, None if everyones else account.account_id)
-        shown = [record for record in records if everyones or _is_shown(record, now)]
-        return [self._view(record, newest.get(record.registry_key), None, now) for record in shown]
+            shown = [record for record in records if everyones or _is_shown(record, now)]
+            places = await _places(connection, [record.device_id for record in shown])
+        return [
+            self._view(record, newest.get(record.registry_key), None, places.get(record.device_id), now)
+            for record in shown
+        ]
 
     async def show(self, account: AuthenticatedAccount, device_id: str) -> OwnedDevice:
         """Raises `NotFound`."""
@@ -72,7 +81,8 @@ class Fleet:
             if certificate is not None and not account.operator and not _is_of_owner(certificate, record):
                 certificate = None
             proven = None if certificate is None else await find_attestation(connection, certificate.serial)
-        return self._view(record, certificate, proven, now)
+            places = await whereabouts(connection, [record.device_id])
+        return self._view(record, certificate, proven, places.get(record.device_id), now)
 
     async def revoke(self, account: AuthenticatedAccount, device_id: str, reason: str) -> OwnedDevice:
         """End a device's access for good; nobody can claim it afterwards. Raises `NotFound` or `Malformed`."""
@@ -116,7 +126,7 @@ class Fleet:
                 details={"by": "owner"},
                 now=now,
             )
-        return self._view(changed, None, None, now)
+        return self._view(changed, None, None, None, now)
 
     async def _tell_owner(
         self,
@@ -134,7 +144,12 @@ class Fleet:
         await self._mails.revoked(connection, owner, record.device_id, name, by, reason, now)
 
     def _view(
-        self, record: DeviceRecord, certificate: Row[Any] | None, attestation: Row[Any] | None, now: float
+        self,
+        record: DeviceRecord,
+        certificate: Row[Any] | None,
+        attestation: Row[Any] | None,
+        place: Whereabouts | None,
+        now: float,
     ) -> OwnedDevice:
         is_live = (
             certificate is not None
@@ -142,7 +157,16 @@ class Fleet:
             and certificate.not_after > now
             and certificate.epoch == record.epoch
         )
-        return OwnedDevice(record, self._catalogue.display_name(record.model), certificate, is_live, attestation)
+        is_online, last_seen_at = _seen(record, place, now)
+        return OwnedDevice(
+            record=record,
+            display_name=self._catalogue.display_name(record.model),
+            certificate=certificate,
+            is_certificate_live=is_live,
+            attestation=attestation,
+            is_online=is_online,
+            last_seen_at=last_seen_at,
+        )
 
 
 NOT_FOUND = "You have no such device."
@@ -166,6 +190,23 @@ def visible(record: DeviceRecord | None, account: AuthenticatedAccount, now: flo
 def _is_of_owner(certificate: Row[Any], record: DeviceRecord) -> bool:
     """What was issued for a former owner is not the new one's to see."""
     return (certificate.account_id, certificate.epoch) == (record.account_id, record.epoch)
+
+
+async def _places(connection: AsyncConnection, device_ids: Sequence[str]) -> dict[str, Whereabouts]:
+    """Where devices are, asked for in parts: databases bound the parameters of a statement."""
+    places: dict[str, Whereabouts] = {}
+    for start in range(0, len(device_ids), PLACES_AT_ONCE):
+        places |= await whereabouts(connection, device_ids[start : start + PLACES_AT_ONCE])
+    return places
+
+
+def _seen(record: DeviceRecord, place: Whereabouts | None, now: float) -> tuple[bool, int | None]:
+    """Whether the device is connected, and when it last was; connections of former owners' time do not count."""
+    if place is None or record.activated_at is None or place.since < record.activated_at:
+        return False, record.last_seen_at
+    if place.node_id is not None:
+        return True, int(now)
+    return False, max(place.since, record.last_seen_at or 0)
 
 
 def _is_shown(record: DeviceRecord, now: float) -> bool:

@@ -9,6 +9,7 @@ from admittance.server.accounts.model import AuthenticatedAccount
 from admittance.server.activation.model import Activation
 from admittance.server.database import Database
 from admittance.server.enrolment.model import Issued
+from admittance.server.relay import presence
 from tests.device_world import FakeDevice, World
 
 
@@ -145,6 +146,40 @@ async def test_when_a_device_was_last_seen_is_noted_once_a_minute(world: World) 
         await world.services.devices.authenticate(issued.certificate)
         record = (await world.services.fleet.show(account, device.device_id)).record
         assert record.last_seen_at == 1_800_000_000 + seen
+
+
+async def test_a_device_is_online_while_a_relay_node_holds_it(world: World) -> None:
+    account, device, _ = await onboarded(world)
+
+    async def seen() -> tuple[bool, int | None]:
+        [listed], shown = (
+            await world.services.fleet.list(account),
+            await world.services.fleet.show(account, device.device_id),
+        )
+        assert (listed.is_online, listed.last_seen_at) == (shown.is_online, shown.last_seen_at)
+        return shown.is_online, shown.last_seen_at
+
+    start = int(world.clock())
+    assert await seen() == (False, None)
+    async with world.database.transaction() as connection:
+        arrivals = await presence.arrive(connection, "node", [device.device_id], start)
+    world.clock.pass_s(90)
+    assert await seen() == (True, start + 90)
+    async with world.database.transaction() as connection:
+        await presence.depart(connection, arrivals, start + 100)
+    assert await seen() == (False, start + 100)
+
+
+async def test_the_next_owner_does_not_learn_when_the_last_one_was_online(world: World) -> None:
+    account, device, _ = await onboarded(world)
+    async with world.database.transaction() as connection:
+        await presence.arrive(connection, "node", [device.device_id], int(world.clock()))
+    await world.services.fleet.release(account, device.device_id)
+    world.clock.pass_s(90)
+    bob = await world.account("bob")
+    await world.onboard(bob, device)
+    shown = await world.services.fleet.show(bob, device.device_id)
+    assert (shown.is_online, shown.last_seen_at) == (False, None)
 
 
 async def test_a_certificate_that_we_did_not_issue_is_refused(world: World) -> None:
