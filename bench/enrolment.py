@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from admittance.protocol.enrolment import read_request, sign_request
+from admittance.protocol.enrolment.building import sign_request
+from admittance.protocol.enrolment.request import read_request
 from admittance.protocol.signing import SoftwareSigner
 from admittance.protocol.tpm.credential import make_credential
 from admittance.protocol.tpm.quote import PcrPolicy

@@ -24,7 +24,8 @@ from PIL import Image
 from admittance.device.control import ask
 from admittance.device.keys import Made
 from admittance.premises.station import Observer, Station
-from admittance.protocol.enrolment import read_request, read_reset_report
+from admittance.protocol.enrolment.request import read_request
+from admittance.protocol.enrolment.reset import read_reset_report
 from admittance.protocol.provisioning.client import ProvisioningClient, Request, Response, read_version, run
 from admittance.protocol.provisioning.codes import button_code
 from admittance.protocol.provisioning.evidence import read_evidence

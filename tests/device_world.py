@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import insert, select
 
 from admittance.maker.authority import Maker, init_maker
-from admittance.protocol.enrolment import build_request, build_reset_report
+from admittance.protocol.enrolment.building import build_request
 from admittance.protocol.enrolment.login import build_login
+from admittance.protocol.enrolment.reset import build_reset_report
 from admittance.protocol.provisioning.evidence import sign_evidence
 from admittance.protocol.sealing import (
     ClassicSealKey,

@@ -13,7 +13,7 @@ from typing import Any
 from admittance.device.keys import Made
 from admittance.errors import AdmittanceError
 from admittance.maker.tpm import manufacture
-from admittance.protocol.enrolment import read_request
+from admittance.protocol.enrolment.request import read_request
 from admittance.protocol.tpm.credential import make_credential
 from admittance.protocol.tpm.quote import PcrPolicy
 from admittance.protocol.tpm.session import signing_input, verify_session

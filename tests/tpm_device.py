@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from admittance.maker.tpm import manufacture
-from admittance.protocol.enrolment import build_attested_csr, sign_request
+from admittance.protocol.enrolment.attested import build_attested_csr
+from admittance.protocol.enrolment.building import sign_request
 from admittance.protocol.sealing import ClassicSealKey
 from admittance.protocol.signing import Signer
 from admittance.protocol.tpm.session import sign_session, signing_input

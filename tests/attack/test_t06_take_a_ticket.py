@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from admittance.protocol.enrolment import build_request
+from admittance.protocol.enrolment.building import build_request
 from admittance.server.activation.store import tickets
 from tests.attack.site import LOCK, Site, code_of, enrolled, invented, new_key, seen
 from tests.device_world import FakeDevice

@@ -15,8 +15,9 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.routing import Route as Routed
 
-from admittance.protocol.enrolment import build_request, build_reset_report
+from admittance.protocol.enrolment.building import build_request
 from admittance.protocol.enrolment.login import build_login
+from admittance.protocol.enrolment.reset import build_reset_report
 from admittance.server.app import build
 from admittance.server.config import load_config
 from admittance.server.guard import Guard

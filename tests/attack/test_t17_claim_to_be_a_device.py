@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from admittance.protocol.enrolment import build_request, build_reset_report
+from admittance.protocol.enrolment.building import build_request
+from admittance.protocol.enrolment.reset import build_reset_report
 from admittance.protocol.signing import sign1, spki_of
 from admittance.server.enrolment.issuance import CertificateIssuer
 from admittance.wire import message

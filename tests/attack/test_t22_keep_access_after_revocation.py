@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from admittance.demo.held_connection import HeldConnection
-from admittance.protocol.enrolment import build_reset_report
+from admittance.protocol.enrolment.reset import build_reset_report
 from admittance.wire import base64url
 from tests.attack.nodes import ON_POSTGRESQL, Nodes
 from tests.attack.site import CBOR, LOCK, Enrolment, Login, Site, code_of, enrolled, new_key

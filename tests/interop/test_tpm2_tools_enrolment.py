@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from admittance.errors import EkRefused, StaleAttestation
-from admittance.protocol.enrolment import read_request, verify_attested
+from admittance.protocol.enrolment.attested import verify_attested
+from admittance.protocol.enrolment.request import read_request
 from admittance.protocol.sealing import ClassicSealKey
 from admittance.protocol.tpm.certify import check_attestation_key
 from admittance.protocol.tpm.credential import make_credential

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from admittance.errors import AdmittanceError
-from admittance.protocol.enrolment import read_request, read_reset_report
+from admittance.protocol.enrolment.request import read_request
+from admittance.protocol.enrolment.reset import read_reset_report
 from admittance.protocol.provisioning.evidence import read_evidence
 from admittance.protocol.provisioning.network_secret import decrypt_network
 from admittance.protocol.sealing import (

@@ -16,9 +16,8 @@ from admittance.device.log import Log
 from admittance.device.requests import Challenger, Requests, SoftwareRequests, Wanted
 from admittance.device.second_factor import WAITING, SecondFactor
 from admittance.device.state import Memory, Operational, PendingEnrolment
-from admittance.device.tpm.requests import TpmRequests
 from admittance.errors import Malformed, ServerRefused, TpmKeyLost
-from admittance.protocol.enrolment import build_reset_report
+from admittance.protocol.enrolment.reset import build_reset_report
 from admittance.wire.enrolment import Enrolled, Factor
 from admittance.wire.factors import LoginStarted
 
@@ -166,6 +165,8 @@ class Enrolment:
 def _requests(made: Made, memory: Memory) -> Requests:
     if made.tpm is None:
         return SoftwareRequests(made.identity)
+    from admittance.device.tpm.requests import TpmRequests
+
     return TpmRequests(made.tpm, made.identity, lambda: memory.record.keys.attestation)
 
 

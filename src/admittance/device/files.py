@@ -41,6 +41,17 @@ class Files:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
 
+    def remove_folder(self, folder: Path) -> None:
+        """Remove a folder with all that is in it, if there is one."""
+        if not folder.is_dir():
+            return
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                self.remove_folder(path)
+            else:
+                self.remove(path)
+        folder.rmdir()
+
     def sync_folder(self, folder: Path) -> None:
         """Sync the folder's entries to the disk."""
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -5,6 +5,7 @@ x86-64). An empty module stands in its place, so a use would fail loudly.
 """
 
 import sys
+from asyncio.sslproto import SSLProtocol
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Final, cast
@@ -16,6 +17,9 @@ UNUSED: Final = (
 PURE_PYTHON_PROTOBUF: Final = "google.protobuf.internal.python_message"
 """0.9 MB: how protobuf makes messages where it has no compiled runtime."""
 
+TLS_BUFFER_BYTES: Final = 16384
+"""What asyncio keeps for each TLS connection: the most that a record holds, instead of 256 KB."""
+
 
 def keep_out() -> None:
     """Put the empty modules into place."""
@@ -26,6 +30,7 @@ def keep_out() -> None:
         sys.modules[name] = ModuleType(name)
     if find_spec("google._upb") is not None:
         sys.modules[PURE_PYTHON_PROTOBUF] = ModuleType(PURE_PYTHON_PROTOBUF)
+    SSLProtocol.max_size = TLS_BUFFER_BYTES
 
 
 keep_out()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from admittance.device.keys import load_private_key, make_private_key
-from admittance.protocol.enrolment import build_request
+from admittance.protocol.enrolment.building import build_request
 from admittance.protocol.signing import Signer, spki_of
 from admittance.wire.enrolment import Factor
 from admittance.wire.tpm_enrolment import CredentialChallenge, CredentialRequest

@@ -1,7 +1,6 @@
 """Everything by which the device talks end to end: its resources, the relay, the local network, its readings."""
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from admittance.device.applications import Application
 from admittance.device.channel.conversations import Conversations, Identity
 from admittance.device.clock import TrustedClock
+from admittance.device.files import Files
 from admittance.device.keys import Made, load_private_key
 from admittance.device.log import Log
 from admittance.device.radio.port import Radio
@@ -181,7 +181,7 @@ class Talking:
     def _forget_readings(self) -> None:
         """The readings of one owner are nothing to the next."""
         self._outbox = None
-        shutil.rmtree(self._ports.folder / READINGS_FOLDER, ignore_errors=True)
+        Files().remove_folder(self._ports.folder / READINGS_FOLDER)
 
     async def _run(self, work: Awaitable[None]) -> None:
         """A task of the application; one that fails leaves the rest of the device alone."""
@@ -197,4 +197,4 @@ class Talking:
 def forget(folder: Path) -> None:
     """Remove what applications and readings left in the state folder: a factory reset."""
     for name in (APPLICATION_FOLDER, READINGS_FOLDER):
-        shutil.rmtree(folder / name, ignore_errors=True)
+        Files().remove_folder(folder / name)

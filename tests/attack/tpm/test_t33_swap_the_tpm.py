@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from admittance.protocol.enrolment import build_attested_csr, sign_request
+from admittance.protocol.enrolment.attested import build_attested_csr
+from admittance.protocol.enrolment.building import sign_request
 from admittance.protocol.signing import SoftwareSigner
 from admittance.wire.csr_attestation import TpmStatement
 from admittance.wire.enrolment import EnrolmentRequest, TpmProof

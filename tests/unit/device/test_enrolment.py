@@ -15,7 +15,8 @@ from admittance.device.enrolment import Enrolment
 from admittance.device.keys import Made, make_keys
 from admittance.device.state import Memory, ServerContact, StateFile, first_record
 from admittance.errors import Malformed, NetworkFailure, ServerRefused
-from admittance.protocol.enrolment import read_request, read_reset_report
+from admittance.protocol.enrolment.request import read_request
+from admittance.protocol.enrolment.reset import read_reset_report
 from admittance.wire.enrolment import Enrolled
 from tests.unit.device.births import make_birth
 from tests.unit.device.killing_files import KillingFiles, PowerCut

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from admittance.errors import ConfigurationError, Malformed, TpmKeyLost, TpmRefused, TpmUnavailable
-from admittance.protocol.enrolment import build_attested_csr, verify_attested
+from admittance.protocol.enrolment.attested import build_attested_csr, verify_attested
 from admittance.protocol.signing import Signer, load_public_key
 from admittance.protocol.tpm.credential import make_credential
 from admittance.protocol.tpm.ek import check_ek

@@ -4,7 +4,6 @@ The folder is bounded: the oldest batch gives way, and is counted. The latest ba
 empty file, so that numbers go on after it.
 """
 
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +24,7 @@ class Spool:
         self._folder = folder / str(epoch)
         for other in folder.glob("*"):
             if other != self._folder:
-                shutil.rmtree(other)
+                self._files.remove_folder(other)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._waiting = {number: self._size(number) for number in self._numbers(_WAITING)}
         done = self._numbers(_DONE)

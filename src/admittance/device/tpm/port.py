@@ -1,9 +1,11 @@
 """The TPM, as the device needs it."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from admittance.protocol.signing import Signer
-from admittance.wire.csr_attestation import TpmStatement
+
+if TYPE_CHECKING:
+    from admittance.wire.csr_attestation import TpmStatement
 
 
 class DeviceTpm(Protocol):
@@ -28,7 +30,7 @@ class DeviceTpm(Protocol):
     def activate(self, label: bytes, id_object: bytes, encrypted_secret: bytes) -> bytes:
         """The secret in a credential for the endorsement key and the attestation key of `label`."""
 
-    def attest(self, label: bytes, kept: bytes, nonce: bytes, pcrs: str) -> tuple[TpmStatement, ...]:
+    def attest(self, label: bytes, kept: bytes, nonce: bytes, pcrs: str) -> "tuple[TpmStatement, ...]":
         """Statements by the attestation key of `label` over `nonce`: the operational key `kept`, the identity key,
         and a quote of `pcrs` (as in ``sha256:0,7``) unless that is empty."""
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from admittance.device.requests import Challenger, SignedRequest, Wanted
 from admittance.device.tpm.port import DeviceTpm
-from admittance.protocol.enrolment import build_attested_csr, sign_request
+from admittance.protocol.enrolment.attested import build_attested_csr
+from admittance.protocol.enrolment.building import sign_request
 from admittance.protocol.signing import Signer
 from admittance.wire.enrolment import EnrolmentRequest, TpmProof
 from admittance.wire.tpm_enrolment import CredentialChallenge, CredentialRequest

@@ -1,4 +1,4 @@
-"""The request for an operational certificate, with or without a TPM's attestation.
+"""Verifying the request for an operational certificate, with or without a TPM's attestation (see `building`).
 
 Two signatures hold it together: the new key signs the PKCS #10 request (proof of possession), and the identity key
 signs that request together with the server's nonce, the epoch, the ticket, the answer to a credential challenge and
@@ -10,52 +10,19 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.x509.oid import NameOID
 
 from admittance.errors import AttestationMissing, KeyRefused, Malformed, SignatureInvalid, WrongChallenge, WrongDevice
 from admittance.protocol.enrolment import key_rules
 from admittance.protocol.enrolment.attested import VerifiedAttestation, verify_attested
-from admittance.protocol.signing import PrivateKey, Signer, load_public_key, sign1, verify1
+from admittance.protocol.signing import load_public_key, verify1
 from admittance.protocol.tpm.quote import PcrPolicy
 from admittance.wire import message
 from admittance.wire.cose import Sign1
 from admittance.wire.device_id import device_id as device_id_of
 from admittance.wire.enrolment import EnrolmentRequest, Factor, TpmProof
 from admittance.wire.tpm.public import Public
-
-
-def build_request(
-    identity: Signer,
-    key: PrivateKey,
-    *,
-    nonce: bytes,
-    device_id: str,
-    epoch: int,
-    ticket: bytes = b"",
-    factor: Factor | None = None,
-) -> bytes:
-    """A signed request for a certificate over `key`'s public part, without a TPM.
-
-    `nonce` is 32 bytes from the server; `ticket` is 32 bytes, or empty when renewing or enrolling again; `factor` is
-    the second factor where one is asked for.
-    """
-    csr = certificate_request(key, device_id)
-    return sign_request(identity, EnrolmentRequest(nonce, device_id, epoch, ticket, csr, None, factor))
-
-
-def sign_request(identity: Signer, request: EnrolmentRequest) -> bytes:
-    """Sign a request that is ready, as one with a TPM's attestation is (see `attested.build_attested_csr`)."""
-    return sign1(identity, message.encode(request))
-
-
-def certificate_request(key: PrivateKey, device_id: str) -> bytes:
-    """The PKCS #10 request (RFC 2986), DER, with the device id as common name."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device_id)])
-    digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-    csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, digest)
-    return csr.public_bytes(serialization.Encoding.DER)
 
 
 @dataclass(frozen=True, slots=True)

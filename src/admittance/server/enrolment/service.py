@@ -31,7 +31,8 @@ from admittance.errors import (
     SignatureInvalid,
     TicketUsed,
 )
-from admittance.protocol.enrolment import VerifiedEnrolment, read_request, read_reset_report
+from admittance.protocol.enrolment.request import VerifiedEnrolment, read_request
+from admittance.protocol.enrolment.reset import read_reset_report
 from admittance.protocol.signing import spki_of
 from admittance.server.activation import store as activations
 from admittance.server.activation.tickets import TicketCodes

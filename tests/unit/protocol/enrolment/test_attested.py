@@ -20,13 +20,9 @@ from admittance.errors import (
     WrongChallenge,
     WrongDevice,
 )
-from admittance.protocol.enrolment import (
-    build_attested_csr,
-    build_request,
-    read_request,
-    sign_request,
-    verify_attested,
-)
+from admittance.protocol.enrolment.attested import build_attested_csr, verify_attested
+from admittance.protocol.enrolment.building import build_request, sign_request
+from admittance.protocol.enrolment.request import read_request
 from admittance.protocol.signing import SoftwareSigner
 from admittance.protocol.tpm.quote import PcrPolicy
 from admittance.wire.enrolment import EnrolmentRequest, TpmProof

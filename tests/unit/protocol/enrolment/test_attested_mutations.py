@@ -13,7 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from admittance.errors import Malformed, Refused
-from admittance.protocol.enrolment import build_attested_csr, read_request, sign_request
+from admittance.protocol.enrolment.attested import build_attested_csr
+from admittance.protocol.enrolment.building import sign_request
+from admittance.protocol.enrolment.request import read_request
 from admittance.protocol.signing import SoftwareSigner
 from admittance.protocol.tpm.quote import PcrPolicy
 from admittance.wire.csr_attestation import TpmStatement, decode_request

@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from admittance.errors import Malformed, SignatureInvalid, WrongChallenge, WrongDevice
-from admittance.protocol.enrolment import build_request, build_reset_report, read_request, read_reset_report
+from admittance.protocol.enrolment.building import build_request
+from admittance.protocol.enrolment.request import read_request
+from admittance.protocol.enrolment.reset import build_reset_report, read_reset_report
 from admittance.protocol.signing import PrivateKey, SoftwareSigner
 from admittance.wire.device_id import device_id
 from tests.vectors.making.material import DEVICE, IDENTITY, OTHER_DEVICE, OTHER_IDENTITY, p256

@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from admittance.errors import AlreadyUsed, AuthenticationFailed, Expired, KeyRefused, Refused, TicketUsed
-from admittance.protocol.enrolment import build_request, build_reset_report
+from admittance.protocol.enrolment.building import build_request
+from admittance.protocol.enrolment.reset import build_reset_report
 from admittance.server.database import Database
 from admittance.server.enrolment.model import Issued
 from tests.device_world import START, FakeDevice, World

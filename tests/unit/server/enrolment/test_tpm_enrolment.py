@@ -22,7 +22,7 @@ from admittance.errors import (
     StaleAttestation,
     TicketUsed,
 )
-from admittance.protocol.enrolment import read_request
+from admittance.protocol.enrolment.request import read_request
 from admittance.server.accounts.model import AuthenticatedAccount
 from admittance.server.config import ModelSection, TpmSection
 from admittance.server.database import Database

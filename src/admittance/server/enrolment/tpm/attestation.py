@@ -13,7 +13,8 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admittance.errors import AlreadyUsed, AttestationMissing, AuthenticationFailed, EkRefused, Expired
-from admittance.protocol.enrolment import UnverifiedEnrolment, VerifiedAttestation, VerifiedEnrolment
+from admittance.protocol.enrolment.attested import VerifiedAttestation
+from admittance.protocol.enrolment.request import UnverifiedEnrolment, VerifiedEnrolment
 from admittance.server.database import Database
 from admittance.server.devices.catalogue import Catalogue
 from admittance.server.devices.model import DeviceRecord

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from sqlalchemy import Row
 
-from admittance.protocol.enrolment import read_request
+from admittance.protocol.enrolment.request import read_request
 from admittance.wire import base64url, cbor
 from admittance.wire.csr_attestation import decode_request
 from admittance.wire.tpm.public import Public
