@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "maker": ("maker:maker", "Make devices: identities, labels, manifests."),
     "premises": ("premises:premises", "Simulate premises: networks that devices and phones can join."),
     "provision": ("provision:provision", "Set up the device in front of you."),
+    "readings": ("readings:readings", "Say what devices may send to the server; get what they sent."),
+    "relay": ("relay:relay", "Run a further relay node."),
     "serve": ("serve:serve", "Run the server."),
     "talk": ("talk:talk", "Talk to a device, end to end."),
 }

@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from admittance.wire import base64url
 
 TIMEOUT_S = 30.0
 _NONCE_TRIES = 2
+_NONCE_NOT_TAKEN = "The server does not take its own nonce. Is this machine's clock right?"
 
 A = TypeVar("A", bound=types.Answer)
 
@@ -226,7 +227,29 @@ class ApiClient:
             error = error_of(response)
             if not isinstance(error, NonceRequired):
                 raise error
-        raise AuthenticationFailed("The server does not take its own nonce. Is this machine's clock right?")
+        raise AuthenticationFailed(_NONCE_NOT_TAKEN)
+
+    async def download(self, path: str, accept: str) -> AsyncIterator[bytes]:
+        """The content of what may be long, piece by piece as it comes; `accept` is its media type.
+
+        Raises `Unreachable` when it ends early.
+        """
+        for _ in range(_NONCE_TRIES):
+            headers = {**self.proof_headers("GET", path), "accept": accept}
+            try:
+                async with self._http.stream("GET", self.origin + path, headers=headers) as response:
+                    self._nonce = response.headers.get("dpop-nonce", self._nonce)
+                    if response.is_success:
+                        async for piece in response.aiter_bytes():
+                            yield piece
+                        return
+                    await response.aread()
+            except httpx.TransportError as error:
+                raise _failure(self.origin, error) from error
+            refusal = error_of(response)
+            if not isinstance(refusal, NonceRequired):
+                raise refusal
+        raise AuthenticationFailed(_NONCE_NOT_TAKEN)
 
     def proof_headers(self, method: str, path: str) -> dict[str, str]:
         """The headers that prove and authorize one request, also one that another connection sends."""

@@ -183,6 +183,37 @@ class History(Answer, frozen=True):
     events: list[HistoryEvent]
 
 
+class ReadingsConsent(Answer, frozen=True):
+    """What a device may send, by the server's records. `stored_withdrawn` of the `stored` readings have names that
+    are not consented to any more."""
+
+    device_id: str
+    readings: list[str]
+    given_at: int | None
+    stored: int
+    stored_withdrawn: int
+
+
+class Reading(Answer, frozen=True):
+    """`measured_at` is the device's word, `received_at` the server's (Unix seconds); `skew_s` is how far the device's
+    clock was ahead."""
+
+    name: str
+    unit: str
+    value: float | str
+    measured_at: float
+    received_at: int
+    skew_s: int
+    assurance: str
+
+
+class ReadingsPage(Answer, frozen=True):
+    """Newest first; `next` asks for the page after."""
+
+    readings: list[Reading]
+    next: str | None
+
+
 class Discovery(Answer, frozen=True):
     """`/.well-known/admittance`. `relay` are the base URLs at which apps reach devices, in the order to try."""
 
