@@ -3,7 +3,9 @@
 ``[0 0 0 | kid context? | kid? | length of partial IV][partial IV][length][kid context][kid]``; all absent is empty.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from admittance.errors import Malformed, Misuse
 
@@ -15,12 +17,15 @@ _KID_CONTEXT, _KID, _LENGTH = 0x10, 0x08, 0x07
 _RESERVED = 0xE0
 
 
-class OscoreOption(NamedTuple):
+class OscoreOption(msgspec.Struct, frozen=True):
     """What the option holds; `None` is absent, an empty `kid` is the kid of no bytes."""
 
     partial_iv: bytes | None = None
     kid: bytes | None = None
     kid_context: bytes | None = None
+
+
+_EMPTY = OscoreOption()
 
 
 def encode_partial_iv(number: int) -> bytes:
@@ -30,12 +35,12 @@ def encode_partial_iv(number: int) -> bytes:
 
 def encode(option: OscoreOption) -> bytes:
     """Raises `Misuse` for a partial IV or kid context that the option does not carry."""
-    partial_iv, kid, kid_context = option
+    partial_iv, kid, kid_context = option.partial_iv, option.kid, option.kid_context
     if partial_iv is not None and not _is_partial_iv(partial_iv):
         raise Misuse("a partial IV has 1 to 5 bytes and no leading zeros")
     if kid_context is not None and len(kid_context) > MAX_ID_CONTEXT_BYTES:
         raise Misuse("a kid context of more than 255 bytes")
-    if option == OscoreOption():
+    if option == _EMPTY:
         return b""
     flags = len(partial_iv or b"")
     tail = partial_iv or b""
@@ -52,14 +57,14 @@ def decode(value: bytes) -> OscoreOption:
     """Raises `Malformed` for reserved flags, a length of 6 or 7, a partial IV that is not in its shortest form,
     fields that end early, flags that are zero without being left out, and bytes behind the last field."""
     if not value:
-        return OscoreOption()
+        return _EMPTY
     flags = value[0]
     end = 1 + (flags & _LENGTH)
-    if flags & _RESERVED or not flags or end > 1 + MAX_PARTIAL_IV_BYTES or end > len(value):
-        raise Malformed("an OSCORE option with reserved bits, or one that ends early")
-    partial_iv = value[1:end] if end > 1 else None
-    if partial_iv is not None and not _is_partial_iv(partial_iv):
+    if flags & _RESERVED or not flags or end > 1 + MAX_PARTIAL_IV_BYTES:
+        raise Malformed("an OSCORE option with reserved bits")
+    if end > 2 and not value[1]:
         raise Malformed("a partial IV that is not in its shortest form")
+    partial_iv = value[1:end] or None
     kid_context = None
     if flags & _KID_CONTEXT:
         begin, end = end + 1, end + 1 + (value[end] if end < len(value) else MAX_ID_CONTEXT_BYTES)

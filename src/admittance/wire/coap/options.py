@@ -4,6 +4,7 @@ Options are encoded with the differences of their ascending numbers, so two list
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self, TypeAlias
 
 from admittance.errors import Malformed, Misuse
@@ -41,6 +42,7 @@ MAX_VALUE_BYTES: Final = 1034
 MAX_SEGMENT_BYTES: Final = 255
 PAYLOAD_MARKER: Final = 0xFF
 
+_MARKER = bytes((PAYLOAD_MARKER,))
 _ONE_MORE_BYTE, _TWO_MORE_BYTES, _RESERVED = 13, 14, 15
 _ONE_BYTE_BASE, _TWO_BYTES_BASE = 13, 269
 
@@ -55,6 +57,13 @@ def encode_options(options: Options, payload: bytes) -> bytes:
 
     Raises `Misuse` if the numbers do not ascend or the sizes are beyond what `decode_options` takes.
     """
+    encoded = _encode_options(options)
+    return encoded + _MARKER + payload if payload else encoded
+
+
+@lru_cache(256)
+def _encode_options(options: Options) -> bytes:
+    """Requests for a resource carry the same options again and again, so their encodings are kept."""
     if len(options) > MAX_OPTIONS:
         raise Misuse(f"a message of {len(options)} options where at most {MAX_OPTIONS} are allowed")
     encoded = bytearray()
@@ -69,9 +78,6 @@ def encode_options(options: Options, payload: bytes) -> bytes:
         else:
             encoded += _long_head(delta, length)
         encoded += value
-    if payload:
-        encoded.append(PAYLOAD_MARKER)
-        encoded += payload
     return bytes(encoded)
 
 
@@ -82,25 +88,30 @@ def decode_options(data: bytes, offset: int = 0) -> tuple[Options, bytes]:
     `MAX_OPTIONS`, `MAX_NUMBER` and `MAX_VALUE_BYTES`.
     """
     options: list[tuple[int, bytes]] = []
-    number, end = 0, len(data)
+    number, end, payload = 0, len(data), b""
     while offset < end:
         head = data[offset]
         offset += 1
         if head == PAYLOAD_MARKER:
-            if offset == end:
+            payload = data[offset:]
+            if not payload:
                 raise Malformed("a payload marker without a payload")
-            return tuple(options), data[offset:]
+            break
         delta, length = head >> 4, head & 0x0F
         if delta >= _ONE_MORE_BYTE:
             delta, offset = _long_number(delta, data, offset)
         if length >= _ONE_MORE_BYTE:
             length, offset = _long_number(length, data, offset)
+            if length > MAX_VALUE_BYTES:
+                raise Malformed("an option of more bytes than any has")
         number += delta
         begin, offset = offset, offset + length
-        if offset > end or number > MAX_NUMBER or length > MAX_VALUE_BYTES or len(options) == MAX_OPTIONS:
-            raise Malformed("an option that ends early, or options beyond their limits")
+        if offset > end or len(options) == MAX_OPTIONS:
+            raise Malformed("an option that ends early, or too many of them")
         options.append((number, data[begin:offset]))
-    return tuple(options), b""
+    if number > MAX_NUMBER:
+        raise Malformed("an option with a number of more than 16 bits")
+    return tuple(options), payload
 
 
 def encode_uint(value: int) -> bytes:

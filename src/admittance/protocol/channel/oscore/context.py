@@ -30,10 +30,15 @@ _OBSERVE_VALUE_BITS = 0xFFFFFF
 
 def oscore_option(outer: CoapMessage) -> OscoreOption:
     """What a protected message says about its context. Raises `Malformed` if it is not a protected message."""
-    values = [value for number, value in outer.options if number == opt.OSCORE]
-    if len(values) != 1:
-        raise Malformed("a message without exactly one OSCORE option")
-    return oscore.decode(values[0])
+    found = None
+    for number, value in outer.options:
+        if number == opt.OSCORE:
+            if found is not None:
+                raise Malformed("a message with two OSCORE options")
+            found = value
+    if found is None:
+        raise Malformed("a message without an OSCORE option")
+    return oscore.decode(found)
 
 
 class SecurityContext:
@@ -126,7 +131,7 @@ class SecurityContext:
         observe = message.option(opt.OBSERVE) if outer else None
         code, response_code = (codes.POST, codes.CHANGED) if observe is None else (codes.FETCH, codes.CONTENT)
         protected = CoapMessage(code, message.token, _with_oscore(outer, value), payload)
-        return protected, Exchange(aad, nonce, response_code, observes=observe == _REGISTER)
+        return protected, Exchange(aad, nonce, response_code, observe == _REGISTER)
 
     def unprotect_request(self, outer: CoapMessage) -> tuple[CoapMessage, Exchange]:
         """The request inside, and what its responses are protected with.
@@ -161,7 +166,7 @@ class SecurityContext:
             raise Misuse("a response was expected")
         inner, outer = _split(message.options)
         if outer:
-            inner = tuple((number, b"" if number == opt.OBSERVE else content) for number, content in inner)
+            inner = _with_observe(inner, b"")
         nonce, value = exchange.nonce, b""
         if own_piv or exchange.is_nonce_used:
             number = self._sequence.take()
@@ -178,10 +183,11 @@ class SecurityContext:
         Raises `Replayed` for a second response, and for a notification that is not newer than the last; `Malformed`
         and `DecryptionFailed` as for requests, and `Malformed` for a notification to who asked for none.
         """
-        partial_iv, kid, kid_context = oscore_option(outer)
+        option = oscore_option(outer)
+        partial_iv = option.partial_iv
         if not codes.is_response(outer.code):
             raise Malformed("a response was expected")
-        self._check_names(kid, kid_context)
+        self._check_names(option)
         number, nonce = REQUEST_NONCE, exchange.nonce
         if partial_iv is not None:
             number = int.from_bytes(partial_iv, "big")
@@ -190,29 +196,28 @@ class SecurityContext:
             raise Replayed("This response was seen before, or is older than the last one.")
         plaintext = self._open(nonce, outer.payload, exchange.aad)
         exchange.newest = number
-        code, options, payload = _decode(plaintext)
+        code, options, payload, observe = _decode(plaintext)
         if not codes.is_response(code):
             raise Malformed("a protected response that holds a request")
-        if any(option == opt.OBSERVE for option, _ in options):
-            if not exchange.observes:
-                raise Malformed("a notification to a request that observes nothing")
-            value = opt.encode_uint(max(number, 0) & _OBSERVE_VALUE_BITS)
-            options = tuple((option, value if option == opt.OBSERVE else content) for option, content in options)
-        else:
+        if observe is None:
             exchange.is_answered = True
-        return CoapMessage(code, outer.token, options, payload)
+            return CoapMessage(code, outer.token, options, payload)
+        if not exchange.observes:
+            raise Malformed("a notification to a request that observes nothing")
+        value = opt.encode_uint(max(number, 0) & _OBSERVE_VALUE_BITS)
+        return CoapMessage(code, outer.token, _with_observe(options, value), payload)
 
     def _request_partial_iv(self, outer: CoapMessage) -> bytes:
         """The partial IV of a request that names this context."""
-        partial_iv, kid, kid_context = oscore_option(outer)
-        if not codes.is_request(outer.code) or partial_iv is None or kid is None:
+        option = oscore_option(outer)
+        if not codes.is_request(outer.code) or option.partial_iv is None or option.kid is None:
             raise Malformed("not a protected request with kid and partial IV")
-        self._check_names(kid, kid_context)
-        return partial_iv
+        self._check_names(option)
+        return option.partial_iv
 
-    def _check_names(self, kid: bytes | None, kid_context: bytes | None) -> None:
+    def _check_names(self, option: OscoreOption) -> None:
         """What a message names must be what is; it may leave names out."""
-        if kid not in (None, self._recipient_id) or kid_context not in (None, self._id_context):
+        if option.kid not in (None, self._recipient_id) or option.kid_context not in (None, self._id_context):
             raise DecryptionFailed("This message is protected for another security context.")
 
     def _seal(self, nonce: bytes, code: int, options: Options, payload: bytes, aad: bytes) -> bytes:
@@ -238,7 +243,10 @@ class SecurityContext:
 
 def _split(options: Options) -> tuple[Options, Options]:
     """What is protected, and what travels outside; Observe is both (RFC 8613, section 4.1)."""
-    if not any(number in _NOT_PLAIN for number, _ in options):
+    for number, _ in options:
+        if number in _NOT_PLAIN:
+            break
+    else:
         return options, ()
     if any(number == opt.OSCORE for number, _ in options):
         raise Misuse("a message that is protected already")
@@ -246,27 +254,34 @@ def _split(options: Options) -> tuple[Options, Options]:
     return inner, tuple(option for option in options if option[0] in _OUTER)
 
 
+def _with_observe(options: Options, value: bytes) -> Options:
+    return tuple((number, value if number == opt.OBSERVE else content) for number, content in options)
+
+
 def _with_oscore(outer: Options, value: bytes) -> Options:
     return tuple(sorted((*outer, (opt.OSCORE, value)))) if outer else ((opt.OSCORE, value),)
 
 
 def _request(plaintext: bytes, outer: CoapMessage, nonce: bytes, aad: bytes) -> tuple[CoapMessage, Exchange]:
-    code, options, payload = _decode(plaintext)
+    code, options, payload, observe = _decode(plaintext)
     if not codes.is_request(code):
         raise Malformed("a protected request that holds a response")
     message = CoapMessage(code, outer.token, options, payload)
-    observe = message.option(opt.OBSERVE)
     if observe == _REGISTER and outer.option(opt.OBSERVE) != _REGISTER:
         message, observe = message.without(opt.OBSERVE), None
     response_code = codes.CONTENT if outer.code == codes.FETCH else codes.CHANGED
-    return message, Exchange(aad, nonce, response_code, observes=observe == _REGISTER)
+    return message, Exchange(aad, nonce, response_code, observe == _REGISTER)
 
 
-def _decode(plaintext: bytes) -> tuple[int, Options, bytes]:
-    """Code, options and payload of what was protected (RFC 8613, section 5.3)."""
+def _decode(plaintext: bytes) -> tuple[int, Options, bytes, bytes | None]:
+    """Code, options and payload of what was protected (RFC 8613, section 5.3), and the value of Observe."""
     if not plaintext:
         raise Malformed("a protected message without a code")
     options, payload = decode_options(plaintext, 1)
-    if any(number == opt.OSCORE for number, _ in options):
-        raise Malformed("a protected message inside a protected message")
-    return plaintext[0], options, payload
+    observe = None
+    for number, value in options:
+        if number == opt.OBSERVE:
+            observe = value
+        elif number == opt.OSCORE:
+            raise Malformed("a protected message inside a protected message")
+    return plaintext[0], options, payload, observe

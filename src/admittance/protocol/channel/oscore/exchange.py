@@ -2,11 +2,13 @@
 
 from typing import Final
 
+import msgspec
+
 NOTHING: Final = -2
 REQUEST_NONCE: Final = -1
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """A request, as long as a response to it may come or go.
 
     The requester's exchange remembers what it has seen, so that each response is taken once and notifications only
@@ -15,13 +17,10 @@ class Exchange:
     `newest` is the number of the newest response: a partial IV, or one of the constants above.
     """
 
-    __slots__ = ("aad", "is_answered", "is_nonce_used", "newest", "nonce", "observes", "response_code")
-
-    def __init__(self, aad: bytes, nonce: bytes, response_code: int, *, observes: bool) -> None:
-        self.aad = aad
-        self.nonce = nonce
-        self.response_code = response_code
-        self.observes = observes
-        self.is_nonce_used = False
-        self.is_answered = False
-        self.newest = NOTHING
+    aad: bytes
+    nonce: bytes
+    response_code: int
+    observes: bool
+    is_nonce_used: bool = False
+    is_answered: bool = False
+    newest: int = NOTHING
