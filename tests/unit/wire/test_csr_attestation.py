@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from admittance.errors import Malformed
 from admittance.protocol.enrolment.attested import subject_of
-from admittance.protocol.enrolment.request import certificate_request
+from admittance.protocol.enrolment.building import certificate_request
 from admittance.wire.csr_attestation import TpmStatement, decode_request, encode_request
 from tests.tpm_material import MemoryTpm
 from tests.wire_messages import changed

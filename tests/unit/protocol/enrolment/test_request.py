@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from admittance.errors import KeyRefused, Malformed, SignatureInvalid, WrongChallenge, WrongDevice
-from admittance.protocol.enrolment.building import build_request
-from admittance.protocol.enrolment.request import certificate_request, read_request, verify_certificate_request
+from admittance.protocol.enrolment.building import build_request, certificate_request
+from admittance.protocol.enrolment.request import read_request, verify_certificate_request
 from admittance.protocol.signing import PrivateKey, SoftwareSigner, sign1, spki_of
 from admittance.wire import message
 from admittance.wire.device_id import device_id
