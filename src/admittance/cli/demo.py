@@ -14,7 +14,7 @@ from admittance.errors import ConfigurationError
 
 
 @click.command()
-@click.argument("scenario", type=click.Choice(["onboarding", "enrolment"]), default="onboarding")
+@click.argument("scenario", type=click.Choice(["onboarding", "enrolment", "channel"]), default="onboarding")
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
@@ -29,13 +29,16 @@ def demo(scenario: str, keep: Path | None, as_json: bool) -> None:
 
     onboarding sets up devices that nobody typed into a database. enrolment is about devices with TPMs, which are
     software here: second factors, TPM sessions, a cloned disk, factory reset and transfer to another owner. It needs
-    the Debian packages swtpm and libtss2-dev, and the extra tpm.
+    the Debian packages swtpm and libtss2-dev, and the extra tpm. channel is about talking to a device end to end:
+    relay nodes that read nothing, one that is killed, a lost phone. It needs the Debian packages nats-server and
+    postgresql.
 
     \b
     Examples:
       admit demo
       admit demo onboarding --json
       admit demo enrolment
+      admit demo channel
       admit demo onboarding --keep /tmp/demo
     """
     if keep is None:

@@ -122,14 +122,17 @@ class Household:
         invited = await stage.admit("account", "account", "invite", self.owner, "--config", stage.config)
         password = stage.secret_file(self.password_file.name, secrets.token_urlsafe(18))
         link = stage.secret_file(f"{self.prefix}link", invited.last["link"])
-        trust = ("--ca-file", stage.people_ca)
         await stage.admit(
             *("account", "account", "accept", "--link-file", link, "--email", self.owner, "--name", "Owner"),
-            *("--password-file", password, *trust),
+            *("--password-file", password, "--ca-file", stage.people_ca),
         )
-        await stage.admit(
-            *("account", "account", "login", self.owner, "--server", stage.origin, *trust),
-            *("--password-file", password, "--profile", self.profile),
+        await self.log_in(self.password_file)
+
+    async def log_in(self, password_file: Path) -> None:
+        """Log this phone in to the owner's account."""
+        await self.stage.admit(
+            *("account", "account", "login", self.owner, "--server", self.stage.origin),
+            *("--ca-file", self.stage.people_ca, "--password-file", password_file, "--profile", self.profile),
         )
 
     async def store_network(self) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Protocol, TextIO
 
+from admittance.demo.channel import Channel
 from admittance.demo.onboarding import Onboarding
 from admittance.demo.processes import ProgramFailed, Programs, tail
+from admittance.demo.relay_nodes import NATS_SERVER
 from admittance.demo.stage import Stage
 from admittance.demo.steps import Story
 from admittance.errors import AdmittanceError, ConfigurationError
@@ -28,8 +30,18 @@ class Scenario(Protocol):
 
 def find(name: str) -> Callable[[Stage, Story], Scenario]:
     """Return the scenario of that name. Raises `ConfigurationError` if this machine lacks what it needs."""
-    if name == "onboarding":
-        return Onboarding
+    if name == "channel":
+        return _channel()
+    return _enrolment() if name == "enrolment" else Onboarding
+
+
+def _channel() -> Callable[[Stage, Story], Scenario]:
+    if shutil.which(NATS_SERVER) is None:
+        raise ConfigurationError("NATS is missing. Install the Debian package nats-server, or run: make demo-channel")
+    return Channel
+
+
+def _enrolment() -> Callable[[Stage, Story], Scenario]:
     if shutil.which("swtpm") is None:
         raise ConfigurationError(f"The software TPM is missing. Install the Debian package swtpm{OR_MAKE}")
     try:

@@ -10,7 +10,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -37,23 +37,20 @@ class Ports:
 
     @staticmethod
     def free() -> "Ports":
-        """Find seven ports that nobody uses now."""
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(7)]
-        numbers = [bound.getsockname()[1] for bound in sockets]
-        for bound in sockets:
-            bound.close()
-        return Ports(*numbers)
+        """Find ports that nobody uses now."""
+        return Ports(*free_ports(len(fields(Ports))))
 
 
 @dataclass
 class Stage:
-    """Folder, ports and programs of one demonstration."""
+    """Folder, ports and programs of one demonstration. `relay_ports` belong to relay nodes beside the server."""
 
     folder: Path
     programs: Programs
     ports: Ports = field(default_factory=Ports.free)
     isolated: tuple[str, ...] = field(default_factory=prefix)
     wifi_password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    relay_ports: tuple[int, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -79,14 +76,14 @@ class Stage:
     def people_ca(self) -> Path:
         return self.data / "people-ca.pem"
 
-    def write_config(self, models: str = "") -> None:
-        """Write the server's configuration; `models` is TOML with models and makers."""
+    def write_config(self, tables: str = "", *, server: str = "") -> None:
+        """Write the server's configuration: TOML of more tables, such as models, and more lines of ``[server]``."""
         self.config.write_text(
             f"""\
 [server]
 origin = "{self.origin}"
 data_dir = "{self.data}"
-
+{server}
 [listen]
 people = "127.0.0.1:{self.ports.people}"
 first_contact = "127.0.0.1:{self.ports.first_contact}"
@@ -98,7 +95,7 @@ device_relay = "127.0.0.1:{self.ports.device_relay}"
 smtp = "smtp://127.0.0.1:{self.ports.smtp}"
 from = "Admittance <admittance@localhost>"
 
-{models}
+{tables}
 """,
             encoding="utf-8",
         )
@@ -107,7 +104,10 @@ from = "Admittance <admittance@localhost>"
         """Write the premises: the home network, a neighbour's, and the phone's way to the internet."""
         path = self.folder / "premises.toml"
         served = self.ports
-        ports = (served.people, served.first_contact, served.device, served.app_relay, served.device_relay)
+        ports = (
+            *(served.people, served.first_contact, served.device, served.app_relay, served.device_relay),
+            *self.relay_ports,
+        )
         hosts = ", ".join(f'"localhost:{port}"' for port in ports)
         path.write_text(
             f"""\
@@ -151,7 +151,7 @@ hosts = [{hosts}]
             *("--class", "aiosmtpd.handlers.Mailbox", self.folder / "mail"),
         ]
         program = await self.programs.start("mail", command)
-        await program.ready(lambda: _listens(self.ports.smtp))
+        await program.ready(lambda: listens(self.ports.smtp))
         return program
 
     async def receive_sms(self) -> str:
@@ -162,7 +162,7 @@ hosts = [{hosts}]
             *("--listen", f"127.0.0.1:{self.ports.sms}", "--token-file", token, "--out", self._sms_file),
         ]
         program = await self.programs.start("sms", command)
-        await program.ready(lambda: _listens(self.ports.sms))
+        await program.ready(lambda: listens(self.ports.sms))
         return f"""\
 [sms]
 provider = "http"
@@ -232,7 +232,17 @@ token_file = "{token}"
         return self.premises_socket.exists()
 
 
-async def _listens(port: int) -> bool:
+def free_ports(count: int) -> list[int]:
+    """Find that many ports that nobody uses now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    numbers = [bound.getsockname()[1] for bound in sockets]
+    for bound in sockets:
+        bound.close()
+    return numbers
+
+
+async def listens(port: int) -> bool:
+    """Return whether a program of this machine takes connections at `port`."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
