@@ -1,6 +1,7 @@
 """`admit serve`."""
 
 import asyncio
+import gc
 import signal
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from admittance.server.logs import configure_logs
 @config_option
 @json_option
 def serve(config_path: Path | None, as_json: bool) -> None:
-    """Run the server: people, first contact and device listeners in one process.
+    """Run the server: people, first contact and device listeners and a relay node in one process.
 
     Keys, certificates and the database are made at the first start. SIGTERM stops it.
 
@@ -40,11 +41,15 @@ async def _serve(config: Config, as_json: bool) -> None:
 
 
 def _announce(config: Config, as_json: bool) -> None:
+    gc.collect()
+    gc.freeze()
     addresses = {
         "people": config.server.origin,
         "first_contact": config.first_contact_url,
         "device": config.device_url,
     }
+    if config.has_relay:
+        addresses |= {"app_relay": config.app_relay_urls[0], "device_relay": config.device_relay_urls[0]}
     if as_json:
         emit({"event": "ready", **addresses, "data_dir": str(config.data_dir)}, as_json=True)
         return

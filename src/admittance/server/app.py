@@ -1,6 +1,7 @@
 """The composition root: every service and listener of the server is put together here and nowhere else."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,9 +11,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from admittance.errors import ConfigurationError
 from admittance.server import problems
 from admittance.server.accounts import routes as account_routes
 from admittance.server.accounts import service as account_service
+from admittance.server.accounts.service import AccountServices
 from admittance.server.background import repeat
 from admittance.server.clock import Clock, system_clock
 from admittance.server.config import Config
@@ -26,7 +29,10 @@ from admittance.server.mail.sender import mail_sender
 from admittance.server.mail.transports import transport_for
 from admittance.server.outbox import OutboxSender
 from admittance.server.purge import Purge
-from admittance.server.server import Loop, Secured, Server
+from admittance.server.relay import assembly as relay_services
+from admittance.server.relay.assembly import RelayServices
+from admittance.server.relay.capture import Capture
+from admittance.server.server import Loop, RelayServer, Secured, Server
 from admittance.server.tls import Certificate, GivenCertificate, OwnCertificate, device_context, server_context
 from admittance.wire import base64url
 
@@ -44,9 +50,49 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
     """
     foundation = open_foundation(config, clock=clock)
     write_public_files(foundation)
-    accounts = account_service.build(
+    accounts = account_services(foundation)
+    devices = device_services.build(foundation, accounts.passwords)
+    relay = relay_services.build(foundation, accounts) if config.has_relay else None
+
+    people = application(
+        [
+            *discovery_routes(foundation),
+            *account_routes.routes(accounts, origin=config.server.origin, count_devices=devices.fleet.count),
+            *devices.people_routes(accounts),
+            *(relay.people_routes if relay else ()),
+        ]
+    )
+    first_contact = application(devices.first_contact_routes())
+    device = application(devices.device_routes())
+    return Server(
+        foundation,
+        listeners(foundation, people, first_contact, device, relay),
+        (
+            *loops(foundation, devices.factors.sender),
+            lambda: repeat("releases", RELEASES_EVERY_S, devices.lifecycle.release_due),
+        ),
+        relay,
+    )
+
+
+def build_relay(config: Config, capture: Capture | None = None, *, clock: Clock = system_clock) -> RelayServer:
+    """Compose a relay node alone, beside a server with the same database, keys and bus; it makes none of them.
+
+    Raises `ConfigurationError` that names the setting or file and what to do about it.
+    """
+    if not config.has_relay:
+        raise ConfigurationError("[listen] app_relay and device_relay are empty: set both.")
+    foundation = open_foundation(config, clock=clock, create=False)
+    relay = relay_services.build(foundation, account_services(foundation), capture)
+    return RelayServer(foundation, relay_secured(foundation, relay, prefix="relay-"), relay)
+
+
+def account_services(foundation: Foundation) -> AccountServices:
+    """Everything about accounts."""
+    config = foundation.config
+    return account_service.build(
         database=foundation.database,
-        clock=clock,
+        clock=foundation.clock,
         audit=foundation.audit_log,
         envelope=foundation.envelope,
         origin=config.server.origin,
@@ -56,25 +102,6 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
         invite_ttl_s=config.policy.invite_ttl_s,
         token_ttl_s=config.policy.token_ttl_s,
         breach_list=breach_list(config),
-    )
-    devices = device_services.build(foundation, accounts.passwords)
-
-    people = application(
-        [
-            *discovery_routes(foundation),
-            *account_routes.routes(accounts, origin=config.server.origin, count_devices=devices.fleet.count),
-            *devices.people_routes(accounts),
-        ]
-    )
-    first_contact = application(devices.first_contact_routes())
-    device = application(devices.device_routes())
-    return Server(
-        foundation,
-        listeners(foundation, people, first_contact, device),
-        (
-            *loops(foundation, devices.factors.sender),
-            lambda: repeat("releases", RELEASES_EVERY_S, devices.lifecycle.release_due),
-        ),
     )
 
 
@@ -92,19 +119,24 @@ def application(routes: Sequence[BaseRoute]) -> ASGIApp:
 
 
 def listeners(
-    foundation: Foundation, people: ASGIApp, first_contact: ASGIApp, device: ASGIApp
+    foundation: Foundation,
+    people: ASGIApp,
+    first_contact: ASGIApp,
+    device: ASGIApp,
+    relay: RelayServices | None = None,
 ) -> tuple[Secured, ...]:
-    """The three listeners of ``[listen]`` and the certificates that secure them."""
+    """The listeners of ``[listen]`` and the certificates that secure them, and the relay's, which listens itself."""
     listen = foundation.config.listen
     issuing_ca = foundation.keystore.issuing_ca.certificate
+    of_people, of_devices = relay_secured(foundation, relay)
     return (
-        Secured(
-            people_certificate(foundation),
-            (Listener("people", listen.people, Guard(people, "people", PEOPLE_HEADERS), server_context()),),
+        replace(
+            of_people,
+            listeners=(Listener("people", listen.people, Guard(people, "people", PEOPLE_HEADERS), server_context()),),
         ),
-        Secured(
-            device_certificate(foundation),
-            (
+        replace(
+            of_devices,
+            listeners=(
                 Listener(
                     "first_contact", listen.first_contact, Guard(first_contact, "first_contact"), server_context()
                 ),
@@ -114,20 +146,32 @@ def listeners(
     )
 
 
-def people_certificate(foundation: Foundation) -> Certificate:
-    """The configured certificate, or one from the server's own CA for people."""
+def relay_secured(
+    foundation: Foundation, relay: RelayServices | None, *, prefix: str = ""
+) -> tuple[Secured, Secured]:
+    """The certificates for people and for devices, with the contexts of the relay, if there is one."""
+    people, devices = people_certificate(foundation, prefix), device_certificate(foundation, prefix)
+    if relay is None:
+        return Secured(people, ()), Secured(devices, ())
+    at = relay.listeners
+    return Secured(people, (), (at.app_context,)), Secured(devices, (), (at.device_context,))
+
+
+def people_certificate(foundation: Foundation, prefix: str = "") -> Certificate:
+    """The configured certificate, or one from the server's own CA for people; `prefix` begins its file's name."""
     config = foundation.config
     if config.tls.cert_file:
         return GivenCertificate(config.path(config.tls.cert_file), config.path(config.tls.key_file))
-    hosts = (_host(config.server.origin),)
-    return OwnCertificate(_tls_folder(foundation) / "people.pem", hosts, foundation.keystore.people_ca)
+    hosts = tuple(dict.fromkeys(map(_host, (config.server.origin, *config.app_relay_urls))))
+    return OwnCertificate(_tls_folder(foundation) / f"{prefix}people.pem", hosts, foundation.keystore.people_ca)
 
 
-def device_certificate(foundation: Foundation) -> Certificate:
-    """One certificate for both device listeners, from the anchor that devices are given."""
+def device_certificate(foundation: Foundation, prefix: str = "") -> Certificate:
+    """One certificate for all device listeners, from the anchor that devices are given."""
     config = foundation.config
-    hosts = tuple(dict.fromkeys((_host(config.first_contact_url), _host(config.device_url))))
-    return OwnCertificate(_tls_folder(foundation) / "device.pem", hosts, foundation.keystore.tls_anchor)
+    urls = (config.first_contact_url, config.device_url, *config.device_relay_urls)
+    hosts = tuple(dict.fromkeys(map(_host, urls)))
+    return OwnCertificate(_tls_folder(foundation) / f"{prefix}device.pem", hosts, foundation.keystore.tls_anchor)
 
 
 def loops(foundation: Foundation, sms: OutboxSender | None) -> tuple[Loop, ...]:
@@ -150,7 +194,7 @@ def loops(foundation: Foundation, sms: OutboxSender | None) -> tuple[Loop, ...]:
 
 def discovery_routes(foundation: Foundation) -> list[BaseRoute]:
     """``/healthz``, and what makers and apps need to know of this server."""
-    document = bundle(foundation)
+    document = {**bundle(foundation), "relay": list(foundation.config.app_relay_urls)}
 
     async def healthz(_request: Request) -> Response:
         async with foundation.database.read():

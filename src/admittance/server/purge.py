@@ -16,6 +16,7 @@ from admittance.server.enrolment.factors.tables import (
 from admittance.server.enrolment.store import spent_nonces
 from admittance.server.enrolment.tpm.store import credential_challenges
 from admittance.server.mail.store import outbox
+from admittance.server.relay.tickets import relay_tickets
 from admittance.server.revocations.store import endings
 from admittance.server.sms.store import outbox as sms_outbox
 
@@ -49,6 +50,7 @@ class Purge:
             delete(outbox).where(outbox.c.state != "waiting", outbox.c.created_at <= now - KEEP_MAIL_S),
             delete(sms_outbox).where(sms_outbox.c.created_at <= now - KEEP_FACTORS_S),
             delete(endings).where(endings.c.ended_at <= now - KEEP_ENDINGS_S),
+            delete(relay_tickets).where(relay_tickets.c.expires_at <= now),
             delete(factor_tries).where(factor_tries.c.ends_at <= now),
             *(
                 delete(table).where(table.c.expires_at <= now - KEEP_FACTORS_S)

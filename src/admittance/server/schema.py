@@ -12,6 +12,7 @@ from admittance.server.enrolment.tpm import store as tpm
 from admittance.server.mail import store as mail
 from admittance.server.readings import store as readings
 from admittance.server.relay import presence
+from admittance.server.relay import tickets as relay_tickets
 from admittance.server.revocations import store as revocations
 from admittance.server.sms import store as sms
 
@@ -26,6 +27,7 @@ __all__ = [
     "metadata",
     "presence",
     "readings",
+    "relay_tickets",
     "revocations",
     "sightings",
     "sms",

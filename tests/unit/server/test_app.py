@@ -45,6 +45,7 @@ async def test_discovery_is_the_makers_bundle(people: AsyncClient, server: Serve
     assert root.subject == root.issuer
     assert bundle["origin"] == server.foundation.config.server.origin
     assert len(base64url.decode(bundle["manifest_key"])) == 32
+    assert bundle.pop("relay") == list(server.foundation.config.app_relay_urls)
     written = server.foundation.config.data_dir / "maker-bundle.json"
     assert json.loads(written.read_bytes()) == bundle
 

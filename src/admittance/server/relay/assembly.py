@@ -5,27 +5,59 @@ from dataclasses import dataclass
 from starlette.routing import Route
 
 from admittance.server.accounts.service import AccountServices
+from admittance.server.bus.opening import open_bus
+from admittance.server.bus.port import Bus
+from admittance.server.conversation import assembly as conversation_services
+from admittance.server.conversation.assembly import ConversationServices
+from admittance.server.database import Database
 from admittance.server.devices.sightings import Sightings
 from admittance.server.enrolment.mails import OwnerMails
-from admittance.server.foundation import Foundation
+from admittance.server.foundation import Foundation, open_database
+from admittance.server.readings import routes as reading_routes
 from admittance.server.relay.authentication import AppProofs, DeviceProofs, OwnerAccess
 from admittance.server.relay.capture import Capture
+from admittance.server.relay.cluster import Cluster
 from admittance.server.relay.node import RelayNode
 from admittance.server.relay.routes import TicketRoutes, status_routes
+from admittance.server.relay.serving import RelayListeners
 from admittance.server.relay.settings import RelaySettings
 from admittance.server.relay.tickets import Tickets
+from admittance.server.revocations.feed import EndingsFeed, announce_endings
 
 
 @dataclass(frozen=True)
 class RelayServices:
-    """A node that is not started, and what people's apps ask of it over HTTP."""
+    """A relay node among others, and what belongs to it. `endings_database` is for the endings alone."""
 
     node: RelayNode
+    listeners: RelayListeners
+    bus: Bus
+    cluster: Cluster
+    endings: EndingsFeed
+    endings_database: Database
+    conversing: ConversationServices
     people_routes: tuple[Route, ...]
+
+    async def start(self) -> None:
+        """Join the other nodes and accept connections, on addresses that are bound. Raises `Unavailable`."""
+        await self.bus.start()
+        await self.cluster.start(self.node)
+        await self.endings.start()
+        await self.conversing.conversations.start()
+        await self.listeners.start()
+
+    async def stop(self) -> None:
+        """Send everybody elsewhere and leave. Whatever was started ends, though `start` failed half-way."""
+        await self.listeners.stop()
+        await self.conversing.conversations.close()
+        await self.cluster.close()
+        await self.endings.close()
+        await self.bus.close()
+        await self.endings_database.close()
 
 
 def build(foundation: Foundation, accounts: AccountServices, capture: Capture | None = None) -> RelayServices:
-    """One node."""
+    """A node that is not started. Raises `ConfigurationError` for a ``[bus]`` that can't be used."""
     config, keys = foundation.config, foundation.keystore
     database, audit, clock = foundation.database, foundation.audit_log, foundation.clock
     tickets = Tickets(database=database, key=keys.code_key, clock=clock)
@@ -51,6 +83,15 @@ def build(foundation: Foundation, accounts: AccountServices, capture: Capture | 
         clock=clock,
         capture=capture,
     )
+    bus = open_bus(config)
+    cluster = Cluster(database=database, bus=bus, clock=clock)
+    endings_database = open_database(config)
+    endings = EndingsFeed(database=endings_database, bus=bus)
+    announce_endings(database, bus)
+    conversing = conversation_services.build(foundation, bus, cluster.node_id)
+    node.directory = node.arrivals = cluster
+    node.conversations = conversing.conversations
+    endings.listen(node)
     ticket_routes = TicketRoutes(
         database=database,
         authenticator=accounts.authenticator,
@@ -60,4 +101,17 @@ def build(foundation: Foundation, accounts: AccountServices, capture: Capture | 
         urls=config.app_relay_urls,
         clock=clock,
     )
-    return RelayServices(node, (*ticket_routes.routes(), *status_routes(accounts.authenticator, node)))
+    return RelayServices(
+        node=node,
+        listeners=RelayListeners(node, config.listen),
+        bus=bus,
+        cluster=cluster,
+        endings=endings,
+        endings_database=endings_database,
+        conversing=conversing,
+        people_routes=(
+            *ticket_routes.routes(),
+            *status_routes(accounts.authenticator, node),
+            *reading_routes.routes(authenticator=accounts.authenticator, readings=conversing.readings),
+        ),
+    )

@@ -13,6 +13,7 @@ import picows
 import structlog
 
 from admittance.errors import ConfigurationError
+from admittance.server.config import ListenSection
 from admittance.server.listeners import bind
 from admittance.server.relay.gate import GatedListener
 from admittance.server.relay.node import RelayNode
@@ -48,17 +49,20 @@ class RelayListener:
 
 
 class RelayListeners:
-    """Binds all at construction. Raises `ConfigurationError` that names setting, address and cause."""
+    """The listeners of ``[listen]``; the contexts hold their certificates by the time that they start."""
 
-    def __init__(self, node: RelayNode, addresses: dict[str, str]) -> None:
-        self.node = node
+    def __init__(self, node: RelayNode, listen: ListenSection) -> None:
         self.app_context, self.device_context = relay_context(), relay_context()
-        self._servers: list[asyncio.Server] = []
-        self._listeners = self._described(addresses)
+        self._node = node
+        self._listeners = self._described(listen)
         self._sockets: list[socket.socket] = []
+        self._servers: list[asyncio.Server] = []
+
+    def bind(self) -> None:
+        """Take the addresses. Raises `ConfigurationError` that names setting, address and cause."""
         try:
             for listener in self._listeners:
-                self._sockets.append(GatedListener(bind(listener.name, listener.address), node.gate))
+                self._sockets.append(GatedListener(bind(listener.name, listener.address), self._node.gate))
         except ConfigurationError:
             self.close()
             raise
@@ -70,7 +74,7 @@ class RelayListeners:
 
     async def start(self) -> None:
         """Accept connections."""
-        self.node.start()
+        self._node.start()
         for listener, bound in zip(self._listeners, self._sockets, strict=True):
             tls: dict[str, Any] = {}
             if listener.context is not None:
@@ -99,28 +103,18 @@ class RelayListeners:
         """Accept no more, and ask everybody who is connected to go elsewhere."""
         for server in self._servers:
             server.close()
-        await self.node.drain()
+        await self._node.drain()
 
-    def _described(self, addresses: dict[str, str]) -> list[RelayListener]:
-        node = self.node
+    def _described(self, listen: ListenSection) -> list[RelayListener]:
+        node = self._node
+        of_devices = device_upgrades(node, _shown_by(self.device_context))
         described = [
-            RelayListener(
-                "app_relay", addresses["app_relay"], self.app_context, app_upgrades(node), MAX_MESSAGE_BYTES
-            ),
-            RelayListener(
-                "device_relay",
-                addresses["device_relay"],
-                self.device_context,
-                device_upgrades(node, _shown_by(self.device_context)),
-                MAX_BATCH_BYTES,
-            ),
+            RelayListener("app_relay", listen.app_relay, self.app_context, app_upgrades(node), MAX_MESSAGE_BYTES),
+            RelayListener("device_relay", listen.device_relay, self.device_context, of_devices, MAX_BATCH_BYTES),
         ]
-        if plain := addresses["device_relay_plain"]:
-            described.append(
-                RelayListener(
-                    "device_relay_plain", plain, None, device_upgrades(node, lambda: NO_CERTIFICATE), MAX_BATCH_BYTES
-                )
-            )
+        if plain := listen.device_relay_plain:
+            without_tls = device_upgrades(node, lambda: NO_CERTIFICATE)
+            described.append(RelayListener("device_relay_plain", plain, None, without_tls, MAX_BATCH_BYTES))
         return described
 
 

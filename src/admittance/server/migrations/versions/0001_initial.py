@@ -172,6 +172,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("node_id", name=op.f("pk_relay_nodes")),
     )
     op.create_table(
+        "relay_tickets",
+        sa.Column("ticket_mac", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("token_mac", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("device_id", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("ticket_mac", name=op.f("pk_relay_tickets")),
+    )
+    op.create_index(op.f("ix_relay_tickets_expires_at"), "relay_tickets", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_relay_tickets_token_mac"), "relay_tickets", ["token_mac"], unique=False)
+    op.create_table(
         "revocation_list",
         sa.Column("issuer", sa.LargeBinary(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
