@@ -48,6 +48,8 @@ class Scene:
                 return {"reason": "mine now"}
             case "/api/devices/{device_id}/assign":
                 return {"email": login.email}
+            case "/api/devices/{device_id}/consent":
+                return {"readings": ["heartbeat"], "erase": True}
             case "/api/account/factors":
                 return {"required": []}
             case "/api/account/phone":
