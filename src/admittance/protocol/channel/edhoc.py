@@ -89,9 +89,13 @@ class Initiator:
         self._lakers = lakers.EdhocInitiator()
         self._connection_id = _free_id(taken)
         self._peer_id = b""
+        self._has_begun = False
 
     def message_1(self) -> bytes:
-        """The first payload. Raises `AuthenticationFailed` when called twice, as all steps do."""
+        """The first payload. Raises `Misuse` when called twice: an ephemeral key serves one attempt."""
+        if self._has_begun:
+            raise Misuse("a handshake is begun once")
+        self._has_begun = True
         with _failures_alike():
             return _TRUE + bytes(self._lakers.prepare_message_1(self._connection_id))
 
