@@ -5,13 +5,13 @@ further blocks, so a block is never a reason to carry a request out again.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from admittance.errors import Conflict, Malformed, Misuse, NotFound, TooLarge
 from admittance.protocol.channel.events import Event, ObservationEnded, RequestReceived
 from admittance.protocol.channel.oscore import Exchange
-from admittance.protocol.channel.session import Session
+from admittance.protocol.channel.session import Session, with_token
 from admittance.protocol.coap import observe
 from admittance.protocol.coap.blockwise import MAX_BODY_BYTES, Downloads, Uploads, block_of
 from admittance.wire.coap import codes
@@ -93,7 +93,7 @@ class Incoming:
         except Malformed:
             answer = CoapMessage(codes.BAD_REQUEST)
         if answer is not None:
-            self._answer(session, exchange, replace(answer, token=request.token))
+            self._answer(session, exchange, with_token(answer, request.token))
 
     def respond(self, handle: int, response: CoapMessage, now: float) -> None:
         """Answer a request for good. Does nothing if nobody waits for the answer any more.
@@ -208,7 +208,7 @@ class Incoming:
             transfers = self._transfers.get(call.session)
             if transfers is not None:
                 response = transfers[1].first(call.request, response, call.block_bytes, now)
-        return replace(response, token=call.request.token)
+        return with_token(response, call.request.token)
 
     def _answer(self, session: Session, exchange: Exchange, response: CoapMessage) -> None:
         session.messages += 1

@@ -6,13 +6,13 @@ sees whole messages. An observation moves to the next session when keys are rene
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from admittance.errors import AdmittanceError, ChannelLost, Conflict, Malformed, QuotaExceeded, TooLarge, Unavailable
 from admittance.protocol.channel.events import Event, RequestFailed, ResponseReceived
 from admittance.protocol.channel.oscore import Exchange
-from admittance.protocol.channel.session import Session
+from admittance.protocol.channel.session import Session, with_token
 from admittance.protocol.coap import observe
 from admittance.protocol.coap.blockwise import (
     MAX_BODY_BYTES,
@@ -191,7 +191,7 @@ class Outgoing:
         token = (self._next_token % (1 << 8 * _TOKEN_BYTES)).to_bytes(_TOKEN_BYTES, "big")
         self._next_token += 1
         request.session.messages += 1
-        outer, exchange = request.session.context.protect_request(replace(message, token=token))
+        outer, exchange = request.session.context.protect_request(with_token(message, token))
         self._awaited[token] = (request, exchange)
         request.tokens.add(token)
         self._send(outer)
@@ -203,7 +203,7 @@ class Outgoing:
             return
         end = request.message.without(OBSERVE).with_options((OBSERVE, encode_uint(observe.DEREGISTER)))
         for token in request.tokens - {request.part_token}:
-            outer, _ = request.session.context.protect_request(replace(end, token=token))
+            outer, _ = request.session.context.protect_request(with_token(end, token))
             self._send(outer)
 
     def _take(self, request: _Request, response: CoapMessage, *, is_part: bool, now: float) -> None:
@@ -252,7 +252,7 @@ class Outgoing:
             request.deadline = None
         else:
             self._drop(request)
-        clean = replace(response.without(OBSERVE, BLOCK1, BLOCK2), token=request.message.token)
+        clean = with_token(response.without(OBSERVE, BLOCK1, BLOCK2), request.message.token)
         self.events.append(ResponseReceived(request.handle, clean, more))
 
     def _fail(self, request: _Request, error: AdmittanceError) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 from admittance.protocol.channel.edhoc import ChannelKeys
 from admittance.protocol.channel.oscore import SecurityContext
 from admittance.wire.channel import Entry
+from admittance.wire.coap.message import CoapMessage
 
 MAX_MESSAGES: Final = 1 << 16
 MAX_AGE_S: Final = 3600.0
@@ -44,3 +45,8 @@ class Session:
     def is_worn_out(self, now: float) -> bool:
         """Beyond what both sides tolerate: twice the age, or twice the messages."""
         return now >= self.since + 2 * MAX_AGE_S or self.messages >= 2 * MAX_MESSAGES
+
+
+def with_token(message: CoapMessage, token: bytes) -> CoapMessage:
+    """The same message under another token."""
+    return CoapMessage(message.code, token, message.options, message.payload)

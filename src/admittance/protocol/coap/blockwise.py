@@ -4,7 +4,6 @@ Blocks of a body are taken in their order and no other, each of the size that th
 transfer. A body has at most 64 KiB.
 """
 
-from dataclasses import replace
 from hashlib import sha256
 from typing import Final, TypeAlias
 
@@ -51,13 +50,13 @@ def upload_block(request: CoapMessage, offset: int, size: int) -> CoapMessage:
     more = offset + size < len(request.payload)
     block = (BLOCK1, Block(number, more, size).encode())
     total = ((SIZE1, encode_uint(len(request.payload))),) if number == 0 else ()
-    return replace(request.with_options(block, *total), payload=request.payload[offset : offset + size])
+    return _with_payload(request.with_options(block, *total), request.payload[offset : offset + size])
 
 
 def download_block(request: CoapMessage, number: int, size: int) -> CoapMessage:
     """The request for a further block of the answer to `request`."""
     bare = request.without(*_PER_BLOCK).with_options((BLOCK2, Block(number, False, size).encode()))
-    return replace(bare, payload=b"")
+    return _with_payload(bare, b"")
 
 
 class Body:
@@ -117,7 +116,7 @@ class Uploads:
         _check_announced(request.option(SIZE1))
         whole = body.add(block, request.payload)
         if whole is not None:
-            return replace(request.without(BLOCK1, SIZE1), payload=whole)
+            return _with_payload(request.without(BLOCK1, SIZE1), whole)
         self._bodies[key] = (body, now)
         if len(self._bodies) > MAX_TRANSFERS:
             del self._bodies[next(iter(self._bodies))]
@@ -190,13 +189,17 @@ class Download:
         _check_announced(response.option(SIZE2))
         whole = self._body.add(block, response.payload)
         self._first = first or response
-        return None if whole is None else replace(self._first.without(BLOCK2, SIZE2), payload=whole)
+        return None if whole is None else _with_payload(self._first.without(BLOCK2, SIZE2), whole)
 
 
 def _cut(response: CoapMessage, number: int, size: int) -> CoapMessage:
     offset = number * size
     block = Block(number, offset + size < len(response.payload), size)
-    return replace(response.with_options((BLOCK2, block.encode())), payload=response.payload[offset : offset + size])
+    return _with_payload(response.with_options((BLOCK2, block.encode())), response.payload[offset : offset + size])
+
+
+def _with_payload(message: CoapMessage, payload: bytes) -> CoapMessage:
+    return CoapMessage(message.code, message.token, message.options, payload)
 
 
 def _check_announced(size: bytes | None) -> None:

@@ -1,7 +1,6 @@
 """A channel whose transport is honest, and what ends it."""
 
 import random
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -91,7 +90,7 @@ def test_nothing_but_the_handshake_travels_in_clear() -> None:
 def test_the_callers_token_comes_back_and_never_travels() -> None:
     pair = opened()
     pair.sent.clear()
-    handle = pair.ask(replace(get("/a"), token=b"mytoken"))
+    handle = pair.ask(session.with_token(get("/a"), b"mytoken"))
     pair.run()
     assert [answer.token for answer in pair.answers(handle)] == [b"mytoken"]
     assert all(b"mytoken" not in data for data in pair.sent)
@@ -303,10 +302,10 @@ class TestHandshake:
     )
     def test_nothing_else_is_answered_in_clear(self, request_: CoapMessage) -> None:
         pair = opened()
-        pair.device.receive(replace(request_, token=b"tk"), NOW)
+        pair.device.receive(session.with_token(request_, b"tk"), NOW)
         assert pair.device.drain() == (CoapMessage(codes.UNAUTHORIZED, b"tk"),)
         assert pair.device.events() == ()
-        pair.app.receive(replace(request_, token=b"tk"), NOW)
+        pair.app.receive(session.with_token(request_, b"tk"), NOW)
         assert pair.app.drain() == (CoapMessage(codes.UNAUTHORIZED, b"tk"),)
         assert pair.app.events() == ()
 
@@ -542,7 +541,7 @@ def test_too_many_messages_that_do_not_open_end_the_channel() -> None:
     (good,) = pair.app.drain()
     for number in range(MAX_BAD_MESSAGES):
         assert pair.device.is_established
-        pair.device.receive(replace(good, payload=bytes(20 + number)), NOW)
+        pair.device.receive(CoapMessage(good.code, good.token, good.options, bytes(20 + number)), NOW)
     assert isinstance(pair.device.events()[-1], Ended)
     assert all(message.option(MAX_AGE) is None for message in pair.device.drain())
 
@@ -551,7 +550,7 @@ def test_a_message_that_does_not_open_is_answered_by_silence() -> None:
     pair = opened()
     pair.ask(get("/a"))
     (good,) = pair.app.drain()
-    pair.device.receive(replace(good, payload=bytes(20)), NOW)
+    pair.device.receive(CoapMessage(good.code, good.token, good.options, bytes(20)), NOW)
     assert pair.device.drain() == ()
     pair.device.receive(good, NOW)
     pair.run()

@@ -1,7 +1,6 @@
 """Bodies in blocks through a channel, and what a relay can do to them (T15)."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 
 from admittance.errors import Conflict, Unavailable
 from admittance.protocol.channel.channel import RequestReceived
+from admittance.protocol.channel.session import with_token
 from admittance.protocol.coap.blockwise import MAX_BODY_BYTES
 from admittance.wire.coap import codes, stream
 from admittance.wire.coap.message import CoapMessage
@@ -125,7 +125,7 @@ def raw(pair: Pair, *messages: CoapMessage) -> list[CoapMessage]:
     session = pair.app._session
     assert session is not None
     for number, message in enumerate(messages):
-        outer, exchange = session.context.protect_request(replace(message, token=bytes((1, number))))
+        outer, exchange = session.context.protect_request(with_token(message, bytes((1, number))))
         pair.device.receive(outer, pair.now)
         pair.notice()
         answers += [session.context.unprotect_response(answer, exchange) for answer in pair.device.drain()]
@@ -206,7 +206,7 @@ class Answering:
         assert session is not None
         request, exchange = session.context.unprotect_request(stream.decode(data))
         if self.messages:
-            answer = replace(self.messages.pop(0), token=request.token)
+            answer = with_token(self.messages.pop(0), request.token)
             self.pair.app.receive(session.context.protect_response(answer, exchange), self.pair.now)
         return ()
 
