@@ -48,6 +48,7 @@ class DeviceEnd(WebSocketEnd):
         self._device = device
         self._certificate_sha256 = certificate_sha256
         self._is_proven = False
+        self._is_accepted = False
 
     @abstractmethod
     def take_batch(self, data: bytes) -> None:
@@ -57,10 +58,11 @@ class DeviceEnd(WebSocketEnd):
         """The node speaks first."""
 
     def take_message(self, data: bytes) -> None:
-        if self.ready.done():
+        if self._is_accepted:
             self.take_batch(data)
         elif self._is_proven:
             message.decode(data, RelayAccepted)
+            self._is_accepted = True
             self.is_ready()
         else:
             nonce = message.decode(data, RelayHello).nonce

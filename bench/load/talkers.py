@@ -40,7 +40,8 @@ def talking(plan: Plan) -> AbstractContextManager[Worker]:
     """A process that carries out `plan`, until the block ends.
 
     Commands: ``start`` connects, and for apps begins to ask; ``stir`` lets restless devices go; ``stop`` ends either;
-    ``report`` tells what happened, by the number of the device.
+    ``report`` tells what happened, by the number of the device. ``measure`` has apps ask `count` times, one question
+    after the other with `pause_s` between them, and gives the milliseconds that each answer took.
     """
     return working("bench.load.talkers", msgspec.json.encode(plan))
 
@@ -166,6 +167,24 @@ class _Apps(_Talkers):
                 break
             await asyncio.sleep(TICK_S)
 
+    async def measure(self, count: int, pause_s: float) -> list[float]:
+        """The milliseconds from question to answer, of all apps; the first question of each opens its channel."""
+        times = await asyncio.gather(*(self._measure(number, count, pause_s) for number in self._plan.numbers))
+        return [each for of_app in times for each in of_app]
+
+    async def _measure(self, number: int, count: int, pause_s: float) -> list[float]:
+        app, loop, times = await self._connect(number), asyncio.get_running_loop(), []
+        for request in range(count + 1):
+            waiting: asyncio.Future[int] = loop.create_future()
+            app.answered = waiting.set_result
+            began = loop.time()
+            app.ask(request)
+            await asyncio.wait_for(waiting, REQUEST_S)
+            times.append(1000 * (loop.time() - began))
+            await asyncio.sleep(random.uniform(0, 2 * pause_s))
+        app.close()
+        return times[1:]
+
     def report(self) -> Answer:
         return {"sent": self._sent, "answered": self._answered, "failed": self._failed}
 
@@ -224,10 +243,13 @@ def _nothing() -> None:
 def _make(description: str) -> Callable[[Answer], Awaitable[Answer]]:
     plan = msgspec.json.decode(description, type=Plan)
     population = Population.load(Path(plan.server.population))
-    talkers: _Talkers = (_Devices if plan.role == "devices" else _Apps)(plan, population)
+    apps, devices = _Apps(plan, population), _Devices(plan, population)
+    talkers: _Talkers = devices if plan.role == "devices" else apps
 
     async def carry_out(command: Answer) -> Answer:
         match command["command"]:
+            case "measure":
+                return {"ms": await apps.measure(command["count"], command["pause_s"])}
             case "start":
                 await talkers.start()
             case "stir":
