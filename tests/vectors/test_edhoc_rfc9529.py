@@ -137,11 +137,19 @@ def test_a_suite_that_is_not_ours_is_refused() -> None:
         responder.receive_message_1(b"\xf5" + bytes.fromhex(TRACE["unsupported_suite"]["message_1"]))
 
 
-def test_the_responder_refuses_extra_data_with_message_1() -> None:
-    (our_key, our_party), (_, peer_party) = key_and_party(), key_and_party()
+@pytest.mark.parametrize(("label", "is_critical"), [(0, False), (1, False), (-1, True)])
+def test_extra_data_with_message_1_is_ignored_or_refused(label: int, is_critical: bool) -> None:
+    (our_key, our_party), (peer_key, peer_party) = key_and_party(), key_and_party()
     initiator = reference_initiator(peer_party, our_party, b"\x05")
-    with pytest.raises(Malformed):
-        Responder(our_key, listing()).receive_message_1(b"\xf5" + initiator.message_1(sequence(1, b"extra")))
+    responder = Responder(our_key, listing(peer_key.credential))
+    payload = b"\xf5" + initiator.message_1(sequence(label, b"extra"))
+    if is_critical:
+        with pytest.raises(Malformed):
+            responder.receive_message_1(payload)
+        return
+    initiator.receive_message_2(responder.receive_message_1(payload))
+    responder.receive_message_3(initiator.c_r + initiator.message_3())
+    agree(responder.keys, initiator.t)
 
 
 @pytest.mark.parametrize("size", range(0, 130, 3))

@@ -41,6 +41,7 @@ _POINT_BYTES = 32
 _MAC_BYTES = _TAG_BYTES = 8
 _ID_AND_MAC_BYTES = 1 + KID_BYTES + 1 + _MAC_BYTES
 _MAX_CONNECTION_ID_BYTES = 7
+_MAX_EAD_ITEMS = 2
 _CONNECTION_IDS = tuple(bytes((number,)) for number in range(24))
 _ID_CRED = re.compile(rb"\xa1\x04\x48(.{8})", re.DOTALL)
 
@@ -218,19 +219,42 @@ def _failures_alike() -> Iterator[None]:
 
 
 def _checked_message_1(data: bytes) -> bytes:
-    """C_I of a message_1 (RFC 9528, section 5.2.1) that carries no EAD and whose method, suite and point we take."""
-    if len(data) > MAX_PAYLOAD_BYTES:
-        raise Malformed("a message_1 that is too large")
-    items = cbor.decode(b"\x84" + data)
-    assert isinstance(items, list)
-    method, suites, point, connection_id = items
+    """C_I of a message_1 (RFC 9528, section 5.2.1) whose method, suite, point and EAD items we take."""
+    method, suites, point, connection_id, *external_data = _message_1_items(data)
     if method != METHOD or isinstance(method, bool):
         raise Malformed("a message_1 of another method")
     _check_suites(suites)
     if not isinstance(point, bytes) or len(point) != _POINT_BYTES:
         raise Malformed("a message_1 without a point of 32 bytes")
     _check_point(point)
+    _check_external_data(external_data)
     return _decoded_id(connection_id)
+
+
+def _message_1_items(data: bytes) -> list[object]:
+    """The items of a message_1: four, and up to two for each of a few EAD items."""
+    if len(data) > MAX_PAYLOAD_BYTES:
+        raise Malformed("a message_1 that is too large")
+    for count in range(4, 4 + 2 * _MAX_EAD_ITEMS + 1):
+        try:
+            items = cbor.decode(bytes((0x80 | count,)) + data)
+        except Malformed:
+            continue
+        if isinstance(items, list):
+            return items
+    raise Malformed("a message_1 with another number of items, or another encoding")
+
+
+def _check_external_data(items: list[object]) -> None:
+    """EAD items are ignored unless they are critical, which a negative label says (RFC 9528, section 3.8)."""
+    label_came = False
+    for item in items:
+        if isinstance(item, bytes) and label_came:
+            label_came = False
+        elif isinstance(item, int) and not isinstance(item, bool) and item >= 0:
+            label_came = True
+        else:
+            raise Malformed("a message_1 with an EAD item that is critical, or none")
 
 
 def _check_suites(suites: object) -> None:

@@ -131,14 +131,23 @@ def message_1(*items: object) -> bytes:
         message_1(3, 2, POINT, bytes(8)),
         message_1(3, 2, POINT, None),
         message_1(3, 2, POINT),
-        message_1(3, 2, POINT, 5, 1),
-        message_1(3, 2, POINT, 5, 1, b"extra"),
+        message_1(3, 2, POINT, 5, -1),
+        message_1(3, 2, POINT, 5, b"extra"),
+        message_1(3, 2, POINT, 5, 1, b"extra", b"extra"),
+        message_1(3, 2, POINT, 5, 1, "extra"),
+        message_1(3, 2, POINT, 5, True),
+        message_1(3, 2, POINT, 5, 1, 1, 1, 1, 1),
         message_1(3, 2, bytes(32), 5) + bytes(200),
     ],
 )
 def test_a_first_message_that_is_none_is_malformed(payload: bytes) -> None:
     with pytest.raises(Malformed):
         responder().receive_message_1(payload)
+
+
+@pytest.mark.parametrize("items", [(), (0,), (1, b"extra"), (0, b"padding", 14), (9, 10)])
+def test_extra_data_that_is_not_critical_is_ignored(items: tuple[object, ...]) -> None:
+    responder().receive_message_1(message_1(3, 2, POINT, 5, *items))
 
 
 @pytest.mark.parametrize("suites", [0, 6, [2, 6], [2, 2], [6, 2, 2]])
