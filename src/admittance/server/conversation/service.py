@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from admittance.errors import AdmittanceError, DeviceOffline, Misuse, NotFound
+from admittance.errors import AdmittanceError, Conflict, DeviceOffline, Misuse, NotFound
 from admittance.protocol.channel.channel import Channel
 from admittance.protocol.channel.edhoc import ChannelKey
 from admittance.server.bus.port import Bus
@@ -156,13 +156,18 @@ class ConversationService:
             conversation.keep(OPEN_WITHIN_S * int.from_bytes(self._randomness(2)) / 2**16)
 
     async def _say_ended(self, conversation: Conversation, timeout_s: float) -> None:
+        """Tell the device to forget what its epoch gave. Raises `Conflict` if that has not ended."""
+        device = conversation.device
+        async with self._database.read() as connection:
+            if not await store.has_ended(connection, device.device_id, device.epoch):
+                raise Conflict("This device's certificate has ended, and its owner's epoch has not.")
         notice = CoapMessage(
             codes.POST,
             options=(*path_options(ENDED_PATH), (CONTENT_FORMAT, encode_uint(CBOR))),
-            payload=message.encode(EndedNotice(conversation.device.epoch)),
+            payload=message.encode(EndedNotice(device.epoch)),
         )
         response = await conversation.request(notice, timeout_s)
-        log.info("device_told_ended", device_id=conversation.device.device_id, code=codes.text(response.code))
+        log.info("device_told_ended", device_id=device.device_id, code=codes.text(response.code))
 
     async def _settle(
         self, conversation: Conversation, work: Awaitable[None], settled: Callable[[bool], None]

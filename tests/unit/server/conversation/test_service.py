@@ -287,6 +287,7 @@ async def test_an_ended_device_is_told_so_and_serves_nobody_else(site: Site) -> 
 async def test_a_connected_device_is_told_when_its_access_ends(site: Site) -> None:
     node, end = await site.node("a"), site.end()
     site.attach(node, end)
+    await site.world.services.lifecycle.report(site.owner, site.device.device_id, "stolen")
     node.tell_ended(site.device.device_id, site.settled.append)
     await until(lambda: bool(site.settled))
     node.tell_ended("AD" + "A" * 20, site.settled.append)
@@ -294,8 +295,19 @@ async def test_a_connected_device_is_told_when_its_access_ends(site: Site) -> No
     assert (site.settled, [asked.path for asked in end.asked]) == ([True, False], ["/server/ended"])
 
 
+async def test_a_device_whose_epoch_goes_on_is_not_told_to_forget_it(site: Site) -> None:
+    """Only its certificate was superseded, as when its owner provisions it again after a reset."""
+    node, end = await site.node("a"), site.end()
+    site.device.resets = 1
+    await site.world.activate(site.owner, site.device)
+    site.attach(node, end, "notice")
+    await until(lambda: bool(site.settled))
+    assert (site.settled, end.asked) == ([False], [])
+
+
 async def test_nothing_is_settled_once_the_device_is_gone(site: Site) -> None:
     node, end = await site.node("a"), site.end(handle=lambda _: None)
+    await site.world.services.fleet.revoke(site.owner, site.device.device_id, "broken")
     sink = site.attach(node, end, "notice")
     await until(lambda: bool(end.asked))
     sink.closed(CloseReason.OFFLINE)
