@@ -26,6 +26,7 @@ from admittance.server.enrolment import store as enrolments
 from admittance.server.enrolment.devices import SEEN_EVERY_S
 from admittance.server.enrolment.tpm.store import find_attestation
 from admittance.server.relay.tickets import AppIdentity, Tickets
+from admittance.server.revocations.store import last_ending
 from admittance.wire.device_id import check_device_id
 from admittance.wire.relay import RelayProof, RelayTicket, proof_input
 
@@ -36,12 +37,16 @@ _UNIFORM = "The connection is not authenticated."
 
 @dataclass(frozen=True, slots=True)
 class ProvenDevice:
-    """A device that holds the key of its certificate. `is_ended`: its access of that epoch is over."""
+    """A device that holds the key of its certificate. `is_ended`: its access of that epoch is over.
+
+    `last_ending` is the number of the newest ending that its certificate came after.
+    """
 
     device_id: str
     registry_key: bytes
     epoch: int
     is_ended: bool
+    last_ending: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,7 @@ class DeviceProofs:
                 raise AuthenticationFailed(_UNIFORM)
             record = registry.record(row)
             attested = record.assurance == "tpm" and await find_attestation(connection, row.serial) is not None
+            last = await last_ending(connection, "device", record.device_id)
         if record.reported is not None:
             async with self._database.transaction() as connection:
                 await self._sightings.note(connection, record, "relay", source, now)
@@ -116,7 +122,7 @@ class DeviceProofs:
         if not is_ended and (record.last_seen_at is None or now - record.last_seen_at >= SEEN_EVERY_S):
             async with self._database.transaction() as connection:
                 await registry.saw(connection, record.registry_key, now)
-        return ProvenDevice(record.device_id, record.registry_key, row.certificate_epoch, is_ended)
+        return ProvenDevice(record.device_id, record.registry_key, row.certificate_epoch, is_ended, last)
 
     async def _refuse(self, record: DeviceRecord, reason: str, source: str, now: int) -> None:
         if self._is_due((record.device_id, reason), now):
@@ -163,6 +169,10 @@ class AppProofs:
         self._tickets = tickets
         self._access = access
         self._clock = clock
+
+    def nonce(self) -> str:
+        """What proofs must carry now."""
+        return self._verifier.nonces.current(self._clock())
 
     def present(self, authorization: str, proof: str, path: str) -> PresentedToken:
         """Check the proof of an upgrade of `path`, without spending it.

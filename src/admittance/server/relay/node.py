@@ -23,16 +23,13 @@ from admittance.server.relay.gate import Gate
 from admittance.server.relay.ports import Arrivals, Conversations, DevicePort, Directory, Stream
 from admittance.server.relay.settings import AUTHENTICATION_TIMEOUT_S, CLOSE_TIMEOUT_S, FAREWELL_S, RelaySettings
 from admittance.server.relay.wheel import Deadlines, Wheel
+from admittance.server.revocations.recent import RecentEndings
 from admittance.wire.relay import CloseCode, CloseReason, RelayProof, RelayTicket, retry_after_text
 
 TICK_S = 1.0
-ENDINGS_REMEMBERED_S = 30.0
 DRAIN_TIMEOUT_S = 3.0
 
 log = structlog.stdlib.get_logger(__name__)
-
-Ending = tuple[str, str]
-"""Kind and key, as `EndingsListener.ended` gets them."""
 
 
 class RelayNode:
@@ -70,7 +67,7 @@ class RelayNode:
         self._wheel: Wheel[Connection] = Wheel(settings.sweep_s)
         self._unproven: Deadlines[Connection] = Deadlines(AUTHENTICATION_TIMEOUT_S)
         self._closing: Deadlines[Connection] = Deadlines(CLOSE_TIMEOUT_S)
-        self._endings: Deadlines[Ending] = Deadlines(ENDINGS_REMEMBERED_S)
+        self._endings = RecentEndings()
         self._touched: list[AppConnection] = []
         self._busy: list[DeviceConnection] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,12 +103,13 @@ class RelayNode:
         if connection is not None and connection.arrival == arrival:
             connection.fail(reason.close_code, reason, self._text(reason))
 
-    def ended(self, kind: str, key: str) -> None:
+    def ended(self, kind: str, key: str, number: int) -> None:
         """See `EndingsListener.ended`."""
-        self._endings.add((kind, key), self.time())
+        self._endings.add(kind, key, number)
         if kind == "device":
-            device = self._devices.pop(key, None)
-            if device is not None:
+            device = self._devices.get(key)
+            if device is not None and device.proven is not None and device.proven.last_ending < number:
+                del self._devices[key]
                 self.arrivals.departed(device.device_id, device.arrival)
                 device.end_streams(CloseReason.REVOKED)
                 self.conversations.tell_ended(key, device.revoke)
@@ -230,7 +228,7 @@ class RelayNode:
             raise
         if device.closing:
             return
-        if self._is_over(proven):
+        if proven.is_ended:
             self._say_farewell(device, proven)
         elif device.is_plain:
             device.accept(proven, need="proof", settled=lambda held: self._settled(device, proven, held))
@@ -245,6 +243,7 @@ class RelayNode:
         """
         if self.is_blind or self.is_draining:
             raise Unavailable("This relay node opens no streams for now.")
+        mark = self._endings.mark()
         try:
             identity = await self.app_proofs.identify(shown, app.device_id)
         except AuthenticationFailed:
@@ -261,8 +260,8 @@ class RelayNode:
         except BaseException:
             self._forget_app(app, identity.account_id)
             raise
-        over = (("account", identity.account_id), ("token", identity.token_key), ("device", app.device_id))
-        if app.closing or self.is_blind or any(ending in self._endings for ending in over):
+        over = (("account", identity.account_id), ("token", identity.token_key))
+        if app.closing or self.is_blind or any(self._endings.since(mark, *ending) for ending in over):
             stream.close(CloseReason.UNAVAILABLE)
             self._forget_app(app, identity.account_id)
             raise Unavailable("What this stream rests on ended.")
@@ -275,7 +274,7 @@ class RelayNode:
         arrival = await self.arrivals.arrived(proven.device_id)
         before = self._devices.get(proven.device_id)
         is_older = before is not None and before.arrival > arrival
-        if device.closing or self.is_draining or self._is_over(proven) or is_older:
+        if device.closing or self.is_draining or is_older:
             self.arrivals.departed(proven.device_id, arrival)
             raise Unavailable("This connection is over.")
         device.arrival = arrival
@@ -284,6 +283,24 @@ class RelayNode:
             before.fail(CloseCode.SUPERSEDED, CloseReason.SUPERSEDED)
         self._proven(device)
         self.counters.devices_accepted += 1
+        if ("device", proven.device_id) in self._endings:
+            self.spawn(self._look_again(device))
+
+    async def _look_again(self, device: DeviceConnection) -> None:
+        """Something of this device ended; that may have been before what this connection rests on was issued."""
+        if device.proven is None:
+            return
+        try:
+            is_current = await self._device_proofs.is_current(device.proven)
+        except Unavailable:
+            device.fail(CloseCode.UNAVAILABLE, CloseReason.UNAVAILABLE, self.retry_after())
+            return
+        if is_current or device.closing:
+            return
+        self.device_left(device)
+        device.end_streams(CloseReason.REVOKED)
+        self.conversations.tell_ended(device.device_id, device.revoke)
+        self.loop.call_later(FAREWELL_S, device.revoke)
 
     def _settled(self, device: DeviceConnection, proven: ProvenDevice, held: bool) -> None:
         """A device without TLS has proved its channel key, or not."""
@@ -306,7 +323,7 @@ class RelayNode:
         self.loop.call_later(FAREWELL_S, device.revoke)
 
     def _is_over(self, proven: ProvenDevice) -> bool:
-        return proven.is_ended or ("device", proven.device_id) in self._endings
+        return proven.is_ended or self._endings.after(proven.last_ending, "device", proven.device_id)
 
     def _proven(self, connection: Connection) -> None:
         self._unproven.discard(connection)
@@ -336,7 +353,6 @@ class RelayNode:
             connection.close(CloseCode.NOT_AUTHENTICATED)
         for connection in self._closing.due(now):
             connection.abort()
-        self._endings.due(now)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

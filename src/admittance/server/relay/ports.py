@@ -79,8 +79,12 @@ class Arrivals(Protocol):
 class EndingsListener(Protocol):
     """Hears that somebody's access ended. Its methods never wait and never raise."""
 
-    def ended(self, kind: str, key: str) -> None:
-        """`device`: a device id; `token`: the hexadecimal of its stored HMAC; `account`: an account id."""
+    def ended(self, kind: str, key: str, number: int) -> None:
+        """`device`: a device id; `token`: the hexadecimal of its stored HMAC; `account`: an account id.
+
+        A device that was ended may come back with a new certificate before this is heard: `number` tells endings of
+        the same access apart, a later one has a greater number.
+        """
 
     def blinded(self) -> None:
         """Endings can't be read for now: end every stream with `UNAVAILABLE`, and open none."""

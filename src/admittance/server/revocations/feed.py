@@ -6,7 +6,6 @@ The database is what counts; the bus only says that there is something to read. 
 
 import asyncio
 import contextlib
-from collections import OrderedDict
 from collections.abc import Callable
 
 import structlog
@@ -24,7 +23,6 @@ RETRY_AFTER_S = 0.1
 BLIND_AFTER_S = 1.0
 GAP_TTL_S = 120.0
 MAX_GAPS = 1000
-REMEMBERED = 10_000
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -69,8 +67,6 @@ class EndingsFeed:
         self._bus = bus
         self._listeners: list[EndingsListener] = []
         self._announced = asyncio.Event()
-        self._recent: OrderedDict[tuple[str, str], int] = OrderedDict()
-        self._heard = 0
         self._position = Position(0, 0.0)
         self._read_at = 0.0
         self._is_blind = False
@@ -98,16 +94,6 @@ class EndingsFeed:
 
     def listen(self, listener: EndingsListener) -> None:
         self._listeners.append(listener)
-
-    def mark(self) -> int:
-        """Take this before looking whether somebody may connect, and ask `ended_since` once they are connected."""
-        return self._heard
-
-    def ended_since(self, mark: int, kind: str, key: str) -> bool:
-        """Whether that access ended after `mark` was taken; true also where too much ended to remember."""
-        if self._heard - mark > REMEMBERED:
-            return True
-        return self._recent.get((kind, key), 0) > mark
 
     async def _run(self) -> None:
         while True:
@@ -141,14 +127,8 @@ class EndingsFeed:
         return True
 
     def _tell(self, ending: Ending) -> None:
-        self._heard += 1
-        key = (ending.kind, ending.key)
-        self._recent[key] = self._heard
-        self._recent.move_to_end(key)
-        if len(self._recent) > REMEMBERED:
-            self._recent.popitem(last=False)
         log.info("access_ended", kind=ending.kind, number=ending.number)
-        self._each(lambda listener: listener.ended(ending.kind, ending.key))
+        self._each(lambda listener: listener.ended(ending.kind, ending.key, ending.number))
 
     def _each(self, tell: Callable[[EndingsListener], None]) -> None:
         for listener in self._listeners:

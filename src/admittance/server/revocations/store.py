@@ -26,11 +26,13 @@ endings = Table(
     Column("key", Text, nullable=False),
     Column("ended_at", BigInteger, nullable=False),
     Index(None, "ended_at"),
+    Index(None, "kind", "key"),
     sqlite_autoincrement=True,
 )
 
 _RECORD = insert(endings)
 _LAST = select(func.coalesce(func.max(endings.c.number), 0))
+_LAST_OF = _LAST.where(endings.c.kind == bindparam("of_kind"), endings.c.key == bindparam("of_key"))
 _AFTER = (
     select(endings.c.number, endings.c.kind, endings.c.key)
     .where(endings.c.number > bindparam("floor"))
@@ -55,6 +57,15 @@ async def record_ending(connection: AsyncConnection, kind: Kind, key: str, now: 
 async def last_number(connection: AsyncConnection) -> int:
     """The greatest number that has committed; 0 of an empty log."""
     number: int = (await connection.execute(_LAST)).scalar_one()
+    return number
+
+
+async def last_ending(connection: AsyncConnection, kind: Kind, key: str) -> int:
+    """The number of the newest ending of that access; 0 if none is in the log.
+
+    Whoever is let in by what the same view of the database shows is let in after that ending, and before any later.
+    """
+    number: int = (await connection.execute(_LAST_OF, {"of_kind": kind, "of_key": key})).scalar_one()
     return number
 
 

@@ -92,7 +92,7 @@ class Node:
             self.disconnect(device_id)
             self.ended_connections.append((device_id, reason))
 
-    def ended(self, kind: str, key: str) -> None:
+    def ended(self, kind: str, key: str, number: int) -> None:
         self.heard.append((kind, key))
 
     def blinded(self) -> None:

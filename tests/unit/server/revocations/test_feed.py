@@ -15,7 +15,7 @@ from admittance.server.bus.local import LocalBus
 from admittance.server.database import Database
 from admittance.server.revocations import feed as feeds
 from admittance.server.revocations.feed import EndingsFeed, Position, announce_endings
-from admittance.server.revocations.store import Ending, endings, record_ending
+from admittance.server.revocations.store import Ending, endings, last_ending, record_ending
 
 WITHIN_S = 10.0
 NOW = 1_800_000_000.0
@@ -25,7 +25,7 @@ class Recorder:
     def __init__(self) -> None:
         self.heard: list[tuple[str, ...]] = []
 
-    def ended(self, kind: str, key: str) -> None:
+    def ended(self, kind: str, key: str, number: int) -> None:
         self.heard.append((kind, key))
 
     def blinded(self) -> None:
@@ -148,6 +148,15 @@ async def test_an_ending_under_way_when_the_node_started_is_told(empty_postgres:
     await database.close()
 
 
+async def test_the_newest_ending_of_an_access_is_known_to_whoever_looks(database: Database) -> None:
+    for key in ("lamp", "lock", "lamp"):
+        await end(database, "device", key)
+    await end(database, "token", "lamp")
+    async with database.read() as connection:
+        assert await last_ending(connection, "device", "lamp") == 3
+        assert await last_ending(connection, "device", "never") == 0
+
+
 async def test_purging_the_log_hides_nothing_that_comes_after(database: Database) -> None:
     await end(database, "device", "one")
     async with feeding(database) as (_, recorder):
@@ -200,34 +209,9 @@ async def test_a_failed_read_alone_blinds_nobody(sqlite_database: Database, monk
     assert recorder.heard == [("token", "one")]
 
 
-async def test_whoever_connects_while_access_ends_is_found_out(sqlite_database: Database) -> None:
-    async with feeding(sqlite_database) as (feed, recorder):
-        await end(sqlite_database, "device", "early")
-        await until(lambda: len(recorder.heard) == 1)
-        mark = feed.mark()
-        assert not feed.ended_since(mark, "device", "early")
-        await end(sqlite_database, "device", "late")
-        await until(lambda: len(recorder.heard) == 2)
-        assert feed.ended_since(mark, "device", "late")
-        assert not feed.ended_since(mark, "token", "late")
-        assert not feed.ended_since(feed.mark(), "device", "late")
-
-
-async def test_more_endings_than_are_remembered_count_as_everybodys(
-    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feeds, "REMEMBERED", 3)
-    async with feeding(sqlite_database) as (feed, recorder):
-        mark = feed.mark()
-        for number in range(4):
-            await end(sqlite_database, "device", f"{number}")
-        await until(lambda: len(recorder.heard) == 4)
-        assert feed.ended_since(mark, "device", "anybody")
-
-
 async def test_a_listener_that_fails_keeps_nobody_from_hearing(sqlite_database: Database) -> None:
     class Failing(Recorder):
-        def ended(self, kind: str, key: str) -> None:
+        def ended(self, kind: str, key: str, number: int) -> None:
             raise ZeroDivisionError
 
     bus, recorder = LocalBus(), Recorder()

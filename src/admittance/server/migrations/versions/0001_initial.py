@@ -106,6 +106,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_endings_ended_at"), "endings", ["ended_at"], unique=False)
+    op.create_index(op.f("ix_endings_kind_key"), "endings", ["kind", "key"], unique=False)
     op.create_table(
         "factor_tries",
         sa.Column("bucket", sa.Text(), nullable=False),
