@@ -22,8 +22,8 @@ from admittance.wire.coap import options as opt
 from admittance.wire.coap.message import CoapMessage
 from tests.interop.aiocoap_oscore import PeerContext, to_aiocoap
 
-EXCHANGES = 500
-ROUNDS = 15
+EXCHANGES = 200
+ROUNDS = 40
 CLIENT_ID, SERVER_ID = b"\x0a", b"\x0b"
 SECRET = bytes(range(16))
 FORMAT = (opt.CONTENT_FORMAT, opt.encode_uint(42))
@@ -93,8 +93,8 @@ def _aiocoap(name: str) -> Callable[[], None]:
 
 
 def _bare(aead: AESCCM | AESGCM, nonce_bytes: int) -> Callable[[], None]:
-    """Plaintexts are the code, the options (8 bytes and 2), the marker and the payload; the additional data 21 bytes."""
-    nonce, additional, request, response = bytes(nonce_bytes), bytes(21), bytes(74), bytes(68)
+    """Plaintexts are code, options of 7 bytes and of 2, marker and payload; additional data are 22 bytes."""
+    nonce, additional, request, response = bytes(nonce_bytes), bytes(22), bytes(73), bytes(68)
 
     def exchange() -> None:
         aead.decrypt(nonce, aead.encrypt(nonce, request, additional), additional)

@@ -60,8 +60,8 @@ def decode(value: bytes) -> OscoreOption:
         return _EMPTY
     flags = value[0]
     end = 1 + (flags & _LENGTH)
-    if flags & _RESERVED or not flags or end > 1 + MAX_PARTIAL_IV_BYTES:
-        raise Malformed("an OSCORE option with reserved bits")
+    if flags & _RESERVED or not flags or end > 1 + MAX_PARTIAL_IV_BYTES or end > len(value):
+        raise Malformed("an OSCORE option with reserved bits, or one that ends early")
     if end > 2 and not value[1]:
         raise Malformed("a partial IV that is not in its shortest form")
     partial_iv = value[1:end] or None

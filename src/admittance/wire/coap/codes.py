@@ -41,14 +41,18 @@ UNAVAILABLE: Final = 0xA3
 GATEWAY_TIMEOUT: Final = 0xA4
 
 
+REQUESTS: Final = frozenset(range(0x01, 0x20))
+RESPONSES: Final = frozenset((*range(0x40, 0x60), *range(0x80, 0xC0)))
+
+
 def is_request(code: int) -> bool:
     """A method: 0.01 to 0.31."""
-    return 0x00 < code < 0x20
+    return code in REQUESTS
 
 
 def is_response(code: int) -> bool:
     """Success (2.xx), or an error of the client (4.xx) or of the server (5.xx); the other classes are reserved."""
-    return code >> 5 in (2, 4, 5)
+    return code in RESPONSES
 
 
 def is_success(code: int) -> bool:

@@ -1,7 +1,9 @@
 """A CoAP message without the fields of a transport: what OSCORE protects and what streams carry (RFC 8323)."""
 
-from dataclasses import dataclass, replace
 from typing import Final, Self
+
+import msgspec
+from msgspec.structs import replace
 
 from admittance.wire.coap import codes
 from admittance.wire.coap.options import URI_PATH, Options, path_of
@@ -10,8 +12,7 @@ MAX_TOKEN_BYTES: Final = 8
 MAX_MESSAGE_BYTES: Final = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class CoapMessage:
+class CoapMessage(msgspec.Struct, frozen=True, gc=False):
     """A request or a response.
 
     `token` has up to 8 bytes, `options` are (number, value) with ascending numbers. The constructor checks nothing;

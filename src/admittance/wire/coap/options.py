@@ -4,7 +4,6 @@ Options are encoded with the differences of their ascending numbers, so two list
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, Self, TypeAlias
 
 from admittance.errors import Malformed, Misuse
@@ -42,7 +41,6 @@ MAX_VALUE_BYTES: Final = 1034
 MAX_SEGMENT_BYTES: Final = 255
 PAYLOAD_MARKER: Final = 0xFF
 
-_MARKER = bytes((PAYLOAD_MARKER,))
 _ONE_MORE_BYTE, _TWO_MORE_BYTES, _RESERVED = 13, 14, 15
 _ONE_BYTE_BASE, _TWO_BYTES_BASE = 13, 269
 
@@ -57,13 +55,6 @@ def encode_options(options: Options, payload: bytes) -> bytes:
 
     Raises `Misuse` if the numbers do not ascend or the sizes are beyond what `decode_options` takes.
     """
-    encoded = _encode_options(options)
-    return encoded + _MARKER + payload if payload else encoded
-
-
-@lru_cache(256)
-def _encode_options(options: Options) -> bytes:
-    """Requests for a resource carry the same options again and again, so their encodings are kept."""
     if len(options) > MAX_OPTIONS:
         raise Misuse(f"a message of {len(options)} options where at most {MAX_OPTIONS} are allowed")
     encoded = bytearray()
@@ -78,6 +69,9 @@ def _encode_options(options: Options) -> bytes:
         else:
             encoded += _long_head(delta, length)
         encoded += value
+    if payload:
+        encoded.append(PAYLOAD_MARKER)
+        encoded += payload
     return bytes(encoded)
 
 

@@ -4,6 +4,7 @@ The caller hands over and gets whole `CoapMessage`s; "outer" is what travels. Of
 its OSCORE option count: all other options of what is opened come from inside.
 """
 
+from functools import lru_cache
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidTag
@@ -15,24 +16,36 @@ from admittance.protocol.channel.oscore.keys import DerivedKeys, Numbering
 from admittance.protocol.channel.oscore.replay import ReplayWindow
 from admittance.protocol.channel.oscore.sequence import MemorySequence, SenderSequence
 from admittance.wire import oscore
-from admittance.wire.coap import codes
-from admittance.wire.coap import options as opt
+from admittance.wire.coap.codes import CHANGED, CONTENT, FETCH, POST, REQUESTS, RESPONSES
 from admittance.wire.coap.message import CoapMessage
-from admittance.wire.coap.options import Options, decode_options, encode_options
+from admittance.wire.coap.options import (
+    OBSERVE,
+    OSCORE,
+    PAYLOAD_MARKER,
+    PROXY_SCHEME,
+    PROXY_URI,
+    URI_HOST,
+    URI_PORT,
+    Options,
+    decode_options,
+    encode_options,
+    encode_uint,
+)
 from admittance.wire.oscore import OscoreOption, encode_partial_iv
 
 _REGISTER: Final = b""
-_UNPROTECTED: Final = frozenset({opt.URI_HOST, opt.URI_PORT, opt.PROXY_URI, opt.PROXY_SCHEME})
-_OUTER: Final = _UNPROTECTED | {opt.OBSERVE}
-_NOT_PLAIN: Final = _OUTER | {opt.OSCORE}
+_UNPROTECTED: Final = frozenset({URI_HOST, URI_PORT, PROXY_URI, PROXY_SCHEME})
+_OUTER: Final = _UNPROTECTED | {OBSERVE}
 _OBSERVE_VALUE_BITS = 0xFFFFFF
+_MARKER = bytes((PAYLOAD_MARKER,))
+_KEPT_BYTES = 64
 
 
 def oscore_option(outer: CoapMessage) -> OscoreOption:
     """What a protected message says about its context. Raises `Malformed` if it is not a protected message."""
     found = None
     for number, value in outer.options:
-        if number == opt.OSCORE:
+        if number == OSCORE:
             if found is not None:
                 raise Malformed("a message with two OSCORE options")
             found = value
@@ -44,14 +57,17 @@ def oscore_option(outer: CoapMessage) -> OscoreOption:
 class SecurityContext:
     """One end of a pairwise context. The other end has sender and recipient exchanged.
 
-    It is good for `algorithm.max_sealed` messages sent and `algorithm.max_forged` forgeries met; then every call
-    raises `ContextExhausted`.
+    It protects `algorithm.max_sealed` messages, and opens messages until it met `algorithm.max_forged` that do not
+    open; beyond that, `ContextExhausted` is raised.
     """
 
     __slots__ = (
-        "_algorithm",
         "_forged",
         "_id_context",
+        "_max_bytes",
+        "_max_forged",
+        "_max_plaintext_bytes",
+        "_max_sealed",
         "_numbering",
         "_opener",
         "_option_flags",
@@ -80,7 +96,10 @@ class SecurityContext:
         self._sequence = sequence
         self._recipient_id = recipient_id
         self._id_context = id_context
-        self._algorithm = algorithm
+        self._max_bytes = algorithm.max_bytes
+        self._max_plaintext_bytes = algorithm.max_bytes - algorithm.tag_bytes
+        self._max_sealed = algorithm.max_sealed
+        self._max_forged = algorithm.max_forged
         self._sealer = algorithm.load(keys.sender)
         self._opener = algorithm.load(keys.recipient)
         self._numbering = Numbering(sender_id, keys.common_iv, algorithm)
@@ -120,17 +139,19 @@ class SecurityContext:
 
     def protect_request(self, message: CoapMessage) -> tuple[CoapMessage, Exchange]:
         """The outer request, and what its responses are opened with. Its token is the message's."""
-        if not codes.is_request(message.code):
+        if message.code not in REQUESTS:
             raise Misuse("a request was expected")
-        inner, outer = _split(message.options)
+        head, outer = _encode_head(message.code, message.options)
         number = self._sequence.take()
         partial_iv = encode_partial_iv(number)
-        nonce, aad = self._numbering.nonce(number), self._numbering.aad(partial_iv)
-        payload = self._seal(nonce, message.code, inner, message.payload, aad)
-        value = bytes((self._option_flags | len(partial_iv),)) + partial_iv + self._option_tail
-        observe = message.option(opt.OBSERVE) if outer else None
-        code, response_code = (codes.POST, codes.CHANGED) if observe is None else (codes.FETCH, codes.CONTENT)
-        protected = CoapMessage(code, message.token, _with_oscore(outer, value), payload)
+        nonce, aad = self._numbering.request(number, partial_iv)
+        payload = self._seal(nonce, head, message.payload, aad)
+        option = (OSCORE, bytes((self._option_flags | len(partial_iv),)) + partial_iv + self._option_tail)
+        if not outer:
+            return CoapMessage(POST, message.token, (option,), payload), Exchange(aad, nonce, CHANGED)
+        observe = message.option(OBSERVE)
+        code, response_code = (POST, CHANGED) if observe is None else (FETCH, CONTENT)
+        protected = CoapMessage(code, message.token, tuple(sorted((*outer, option))), payload)
         return protected, Exchange(aad, nonce, response_code, observe == _REGISTER)
 
     def unprotect_request(self, outer: CoapMessage) -> tuple[CoapMessage, Exchange]:
@@ -142,7 +163,7 @@ class SecurityContext:
         partial_iv = self._request_partial_iv(outer)
         number = int.from_bytes(partial_iv, "big")
         self.window.check(number)
-        nonce, aad = self._peer_numbering.nonce(number), self._peer_numbering.aad(partial_iv)
+        nonce, aad = self._peer_numbering.request(number, partial_iv)
         plaintext = self._open(nonce, outer.payload, aad)
         self.window.mark(number)
         return _request(plaintext, outer, nonce, aad)
@@ -154,7 +175,7 @@ class SecurityContext:
         """
         partial_iv = self._request_partial_iv(outer)
         number = int.from_bytes(partial_iv, "big")
-        nonce, aad = self._peer_numbering.nonce(number), self._peer_numbering.aad(partial_iv)
+        nonce, aad = self._peer_numbering.request(number, partial_iv)
         message, exchange = _request(self._open(nonce, outer.payload, aad), outer, nonce, aad)
         exchange.is_nonce_used = True
         return message, exchange, number
@@ -162,11 +183,9 @@ class SecurityContext:
     def protect_response(self, message: CoapMessage, exchange: Exchange, *, own_piv: bool = False) -> CoapMessage:
         """The outer response. The first one to a request uses the request's nonce, unless `own_piv`; each further one
         (notifications) has a partial IV of its own. The Observe value of a notification travels outside alone."""
-        if not codes.is_response(message.code):
+        if message.code not in RESPONSES:
             raise Misuse("a response was expected")
-        inner, outer = _split(message.options)
-        if outer:
-            inner = _with_observe(inner, b"")
+        head, outer = _encode_head(message.code, message.options)
         nonce, value = exchange.nonce, b""
         if own_piv or exchange.is_nonce_used:
             number = self._sequence.take()
@@ -174,8 +193,10 @@ class SecurityContext:
             nonce, value = self._numbering.nonce(number), bytes((len(partial_iv),)) + partial_iv
         else:
             exchange.is_nonce_used = True
-        payload = self._seal(nonce, message.code, inner, message.payload, exchange.aad)
-        return CoapMessage(exchange.response_code, message.token, _with_oscore(outer, value), payload)
+        payload = self._seal(nonce, head, message.payload, exchange.aad)
+        option = (OSCORE, value)
+        options = tuple(sorted((*outer, option))) if outer else (option,)
+        return CoapMessage(exchange.response_code, message.token, options, payload)
 
     def unprotect_response(self, outer: CoapMessage, exchange: Exchange) -> CoapMessage:
         """The response inside. A notification has an Observe option, whose value is the low 24 bits of its number.
@@ -185,7 +206,7 @@ class SecurityContext:
         """
         option = oscore_option(outer)
         partial_iv = option.partial_iv
-        if not codes.is_response(outer.code):
+        if outer.code not in RESPONSES:
             raise Malformed("a response was expected")
         self._check_names(option)
         number, nonce = REQUEST_NONCE, exchange.nonce
@@ -196,21 +217,21 @@ class SecurityContext:
             raise Replayed("This response was seen before, or is older than the last one.")
         plaintext = self._open(nonce, outer.payload, exchange.aad)
         exchange.newest = number
-        code, options, payload, observe = _decode(plaintext)
-        if not codes.is_response(code):
+        code, options, observe, payload = _decode(plaintext)
+        if code not in RESPONSES:
             raise Malformed("a protected response that holds a request")
         if observe is None:
             exchange.is_answered = True
             return CoapMessage(code, outer.token, options, payload)
         if not exchange.observes:
             raise Malformed("a notification to a request that observes nothing")
-        value = opt.encode_uint(max(number, 0) & _OBSERVE_VALUE_BITS)
+        value = encode_uint(max(number, 0) & _OBSERVE_VALUE_BITS)
         return CoapMessage(code, outer.token, _with_observe(options, value), payload)
 
     def _request_partial_iv(self, outer: CoapMessage) -> bytes:
         """The partial IV of a request that names this context."""
         option = oscore_option(outer)
-        if not codes.is_request(outer.code) or option.partial_iv is None or option.kid is None:
+        if outer.code not in REQUESTS or option.partial_iv is None or option.kid is None:
             raise Malformed("not a protected request with kid and partial IV")
         self._check_names(option)
         return option.partial_iv
@@ -220,19 +241,19 @@ class SecurityContext:
         if option.kid not in (None, self._recipient_id) or option.kid_context not in (None, self._id_context):
             raise DecryptionFailed("This message is protected for another security context.")
 
-    def _seal(self, nonce: bytes, code: int, options: Options, payload: bytes, aad: bytes) -> bytes:
-        if self._sealed >= self._algorithm.max_sealed:
+    def _seal(self, nonce: bytes, head: bytes, payload: bytes, aad: bytes) -> bytes:
+        if self._sealed >= self._max_sealed:
             raise ContextExhausted("This security context has protected as many messages as its keys are good for.")
-        plaintext = bytes((code,)) + encode_options(options, payload)
-        if len(plaintext) + self._algorithm.tag_bytes > self._algorithm.max_bytes:
+        plaintext = head + _MARKER + payload if payload else head
+        if len(plaintext) > self._max_plaintext_bytes:
             raise Misuse(f"a message of {len(plaintext)} bytes must go in blocks")
         self._sealed += 1
         return self._sealer.encrypt(nonce, plaintext, aad)
 
     def _open(self, nonce: bytes, ciphertext: bytes, aad: bytes) -> bytes:
-        if self._forged >= self._algorithm.max_forged:
+        if self._forged >= self._max_forged:
             raise ContextExhausted("This security context has met as many forgeries as its keys are good for.")
-        if len(ciphertext) > self._algorithm.max_bytes:
+        if len(ciphertext) > self._max_bytes:
             raise Malformed("a protected message that is longer than its algorithm allows")
         try:
             return self._opener.decrypt(nonce, ciphertext, aad)
@@ -241,47 +262,69 @@ class SecurityContext:
             raise DecryptionFailed("This message does not open under its security context.") from error
 
 
-def _split(options: Options) -> tuple[Options, Options]:
-    """What is protected, and what travels outside; Observe is both (RFC 8613, section 4.1)."""
-    for number, _ in options:
-        if number in _NOT_PLAIN:
-            break
-    else:
-        return options, ()
-    if any(number == opt.OSCORE for number, _ in options):
-        raise Misuse("a message that is protected already")
-    inner = tuple(option for option in options if option[0] not in _UNPROTECTED)
-    return inner, tuple(option for option in options if option[0] in _OUTER)
-
-
-def _with_observe(options: Options, value: bytes) -> Options:
-    return tuple((number, value if number == opt.OBSERVE else content) for number, content in options)
-
-
-def _with_oscore(outer: Options, value: bytes) -> Options:
-    return tuple(sorted((*outer, (opt.OSCORE, value)))) if outer else ((opt.OSCORE, value),)
-
-
 def _request(plaintext: bytes, outer: CoapMessage, nonce: bytes, aad: bytes) -> tuple[CoapMessage, Exchange]:
-    code, options, payload, observe = _decode(plaintext)
-    if not codes.is_request(code):
+    code, options, observe, payload = _decode(plaintext)
+    if code not in REQUESTS:
         raise Malformed("a protected request that holds a response")
     message = CoapMessage(code, outer.token, options, payload)
-    if observe == _REGISTER and outer.option(opt.OBSERVE) != _REGISTER:
-        message, observe = message.without(opt.OBSERVE), None
-    response_code = codes.CONTENT if outer.code == codes.FETCH else codes.CHANGED
+    if observe == _REGISTER and outer.option(OBSERVE) != _REGISTER:
+        message, observe = message.without(OBSERVE), None
+    response_code = CONTENT if outer.code == FETCH else CHANGED
     return message, Exchange(aad, nonce, response_code, observe == _REGISTER)
 
 
-def _decode(plaintext: bytes) -> tuple[int, Options, bytes, bytes | None]:
-    """Code, options and payload of what was protected (RFC 8613, section 5.3), and the value of Observe."""
+@lru_cache(128)
+def _encode_head(code: int, options: Options) -> tuple[bytes, Options]:
+    """What of a message is protected, before its payload, and which options travel outside (RFC 8613, section 4.1).
+
+    Observe is both. Messages about a resource begin alike again and again: results are kept.
+    """
+    if any(number == OSCORE for number, _ in options):
+        raise Misuse("a message that is protected already")
+    inner = tuple(option for option in options if option[0] not in _UNPROTECTED)
+    outer = tuple(option for option in options if option[0] in _OUTER)
+    if code in RESPONSES:
+        inner = _with_observe(inner, b"")
+    return bytes((code,)) + encode_options(inner, b""), outer
+
+
+def _decode(plaintext: bytes) -> tuple[int, Options, bytes | None, bytes]:
+    """Code, options, value of Observe and payload of what was protected (RFC 8613, section 5.3).
+
+    What comes before the first byte of 255 is code and options, unless an option holds such a byte: then that does
+    not decode, and the whole is read.
+    """
     if not plaintext:
         raise Malformed("a protected message without a code")
+    head, marker, payload = plaintext.partition(_MARKER)
+    is_short = bool(marker) == bool(payload) and len(head) <= _KEPT_BYTES
+    kept = _decode_head(head) if is_short else None
+    if kept is not None:
+        return *kept, payload
     options, payload = decode_options(plaintext, 1)
+    return plaintext[0], options, _observe(options), payload
+
+
+@lru_cache(128)
+def _decode_head(head: bytes) -> tuple[int, Options, bytes | None] | None:
+    """Code, options and the value of Observe, if they end here; kept, as in `_encode_head`."""
+    try:
+        options, _ = decode_options(head, 1)
+        return head[0], options, _observe(options)
+    except Malformed:
+        return None
+
+
+def _observe(options: Options) -> bytes | None:
+    """The value of Observe. Raises `Malformed` for what must not be inside."""
     observe = None
     for number, value in options:
-        if number == opt.OBSERVE:
+        if number == OBSERVE:
             observe = value
-        elif number == opt.OSCORE:
+        elif number == OSCORE:
             raise Malformed("a protected message inside a protected message")
-    return plaintext[0], options, payload, observe
+    return observe
+
+
+def _with_observe(options: Options, value: bytes) -> Options:
+    return tuple((number, value if number == OBSERVE else content) for number, content in options)

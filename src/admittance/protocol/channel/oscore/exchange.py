@@ -8,7 +8,7 @@ NOTHING: Final = -2
 REQUEST_NONCE: Final = -1
 
 
-class Exchange(msgspec.Struct, eq=False):
+class Exchange(msgspec.Struct, eq=False, gc=False):
     """A request, as long as a response to it may come or go.
 
     The requester's exchange remembers what it has seen, so that each response is taken once and notifications only
@@ -20,7 +20,7 @@ class Exchange(msgspec.Struct, eq=False):
     aad: bytes
     nonce: bytes
     response_code: int
-    observes: bool
+    observes: bool = False
     is_nonce_used: bool = False
     is_answered: bool = False
     newest: int = NOTHING

@@ -66,9 +66,10 @@ class Numbering:
         """The nonce of this end's message with that number."""
         return (self._base ^ number).to_bytes(self._nonce_bytes, "big")
 
-    def aad(self, partial_iv: bytes) -> bytes:
-        """The additional data of the request with that partial IV by this end, and of its responses."""
-        return self._aad[len(partial_iv)] + partial_iv + _EMPTY_BYTES
+    def request(self, number: int, partial_iv: bytes) -> tuple[bytes, bytes]:
+        """The nonce of this end's request with that number, and the additional data of it and of its responses."""
+        nonce = (self._base ^ number).to_bytes(self._nonce_bytes, "big")
+        return nonce, self._aad[len(partial_iv)] + partial_iv + _EMPTY_BYTES
 
 
 def _aad_head(identifier: bytes, partial_iv_bytes: int, algorithm: Algorithm) -> bytes:

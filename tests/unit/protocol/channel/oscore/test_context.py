@@ -1,11 +1,12 @@
 """Security contexts: what one end protects only the other opens, once, and unchanged."""
 
-from dataclasses import replace
+from dataclasses import replace as with_limits
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from admittance.errors import ContextExhausted, DecryptionFailed, Malformed, Misuse, Replayed
 from admittance.protocol.channel.oscore import (
@@ -289,7 +290,7 @@ def test_the_longest_message(algorithm: Algorithm) -> None:
 
 
 def test_a_context_is_good_for_so_many_messages() -> None:
-    few = replace(AES_CCM_16_64_128, max_sealed=3)
+    few = with_limits(AES_CCM_16_64_128, max_sealed=3)
     requester = client(few)
     for sealed in range(3):
         assert requester.messages_sealed == sealed
@@ -299,7 +300,7 @@ def test_a_context_is_good_for_so_many_messages() -> None:
 
 
 def test_a_context_is_good_for_so_many_forgeries() -> None:
-    requester, responder = client(), server(replace(AES_CCM_16_64_128, max_forged=3))
+    requester, responder = client(), server(with_limits(AES_CCM_16_64_128, max_forged=3))
     outer, _ = requester.protect_request(REQUEST)
     for _ in range(3):
         with pytest.raises(DecryptionFailed):

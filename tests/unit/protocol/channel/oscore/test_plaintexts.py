@@ -21,7 +21,8 @@ def protected(plaintext: bytes, number: int = 1) -> CoapMessage:
     """A request of the client's that holds just these bytes."""
     numbering = Numbering(b"\x0a", KEYS.common_iv, AES_CCM_16_64_128)
     partial_iv = oscore.encode_partial_iv(number)
-    ciphertext = AESCCM(KEYS.sender, 8).encrypt(numbering.nonce(number), plaintext, numbering.aad(partial_iv))
+    nonce, aad = numbering.request(number, partial_iv)
+    ciphertext = AESCCM(KEYS.sender, 8).encrypt(nonce, plaintext, aad)
     value = oscore.encode(oscore.OscoreOption(partial_iv, b"\x0a"))
     return CoapMessage(codes.POST, options=((opt.OSCORE, value),), payload=ciphertext)
 
@@ -57,5 +58,5 @@ def test_a_request_is_no_response() -> None:
 
 
 def test_aad_of_rfc_8613_section_5_4() -> None:
-    context_aad = Numbering(b"\0", bytes(13), AES_CCM_16_64_128).aad(b"\x25")
-    assert context_aad.hex() == "8368456e63727970743040498501810a4100412540"
+    _, aad = Numbering(b"\0", bytes(13), AES_CCM_16_64_128).request(0x25, b"\x25")
+    assert aad.hex() == "8368456e63727970743040498501810a4100412540"
