@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from admittance.client.channel.link import Link
 from admittance.errors import AdmittanceError, ChannelLost, DeviceOffline, Unreachable
@@ -61,8 +61,7 @@ class LocalLink(asyncio.DatagramProtocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         self._endpoint.receive(data, self._peer, self._loop.time())

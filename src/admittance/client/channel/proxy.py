@@ -9,8 +9,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, cast
+
+from msgspec.structs import replace
 
 from admittance.client.channel.device_channel import DeviceChannel
 from admittance.errors import (
@@ -68,8 +70,7 @@ class Proxy(asyncio.DatagramProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         self._endpoint.receive(data, addr, self._loop.time())
@@ -161,7 +162,8 @@ class Proxy(asyncio.DatagramProtocol):
             self._respond(client, request, answer.with_options(*echo), peer)
         except AdmittanceError as error:
             self._fail(request, error, peer)
-        self._finished(client, request)
+        finally:
+            self._finished(client, request)
 
     async def _observe(self, client: _Client, request: CoapMessage, peer: Address) -> None:
         numbers = observe.NotificationNumbers()
@@ -172,7 +174,8 @@ class Proxy(asyncio.DatagramProtocol):
                     self._respond(client, request, answer.message.with_options(*number), peer)
         except AdmittanceError as error:
             self._fail(request, error, peer)
-        self._finished(client, request)
+        finally:
+            self._finished(client, request)
 
     def _finished(self, client: _Client, request: CoapMessage) -> None:
         if client.running.get(request.token) is asyncio.current_task():

@@ -185,6 +185,7 @@ class Relay:
 
     def __post_init__(self) -> None:
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     @property
@@ -200,6 +201,7 @@ class Relay:
         assert self._server is not None
         self._server.close()
         self.cut()
+        await asyncio.gather(*self._serving)
         await self._server.wait_closed()
 
     def cut(self) -> None:
@@ -209,6 +211,10 @@ class Relay:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
         conversation = Conversation(self.device)
         pump: asyncio.Task[None] | None = None
         try:
