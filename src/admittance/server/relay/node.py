@@ -228,7 +228,7 @@ class RelayNode:
             raise
         if device.closing:
             return
-        if proven.is_ended:
+        if self._is_over(proven):
             self._say_farewell(device, proven)
         elif device.is_plain:
             device.accept(proven, need="proof", settled=lambda held: self._settled(device, proven, held))
@@ -274,7 +274,7 @@ class RelayNode:
         arrival = await self.arrivals.arrived(proven.device_id)
         before = self._devices.get(proven.device_id)
         is_older = before is not None and before.arrival > arrival
-        if device.closing or self.is_draining or is_older:
+        if device.closing or self.is_draining or self._is_over(proven) or is_older:
             self.arrivals.departed(proven.device_id, arrival)
             raise Unavailable("This connection is over.")
         device.arrival = arrival
@@ -283,24 +283,6 @@ class RelayNode:
             before.fail(CloseCode.SUPERSEDED, CloseReason.SUPERSEDED)
         self._proven(device)
         self.counters.devices_accepted += 1
-        if ("device", proven.device_id) in self._endings:
-            self.spawn(self._look_again(device))
-
-    async def _look_again(self, device: DeviceConnection) -> None:
-        """Something of this device ended; that may have been before what this connection rests on was issued."""
-        if device.proven is None:
-            return
-        try:
-            is_current = await self._device_proofs.is_current(device.proven)
-        except Unavailable:
-            device.fail(CloseCode.UNAVAILABLE, CloseReason.UNAVAILABLE, self.retry_after())
-            return
-        if is_current or device.closing:
-            return
-        self.device_left(device)
-        device.end_streams(CloseReason.REVOKED)
-        self.conversations.tell_ended(device.device_id, device.revoke)
-        self.loop.call_later(FAREWELL_S, device.revoke)
 
     def _settled(self, device: DeviceConnection, proven: ProvenDevice, held: bool) -> None:
         """A device without TLS has proved its channel key, or not."""

@@ -74,6 +74,7 @@ class RelayListeners:
 
     async def start(self) -> None:
         """Accept connections."""
+        asyncio.get_running_loop().set_exception_handler(_transport_failed)
         self._node.start()
         for listener, bound in zip(self._listeners, self._sockets, strict=True):
             tls: dict[str, Any] = {}
@@ -104,6 +105,7 @@ class RelayListeners:
         for server in self._servers:
             server.close()
         await self._node.drain()
+        asyncio.get_running_loop().set_exception_handler(None)
 
     def _described(self, listen: ListenSection) -> list[RelayListener]:
         node = self._node
@@ -130,6 +132,18 @@ def _shown_by(context: ListenerContext) -> Callable[[], bytes]:
         return last[1]
 
     return shown
+
+
+def _transport_failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """The event loop's exception handler: a peer that breaks TLS or the connection is nothing to report.
+
+    aiofastnet reports some of these, and as classes that the default handler can't print.
+    """
+    error = context.get("exception")
+    kind = error if isinstance(error, type) else type(error)
+    if "transport" in context and issubclass(kind, OSError):
+        return
+    loop.default_exception_handler({**context, "exception": error() if isinstance(error, type) else error})
 
 
 class _PicowsLog(logging.LoggerAdapter[logging.Logger]):
