@@ -31,7 +31,7 @@ from admittance.wire.coap.options import (
     encode_options,
     encode_uint,
 )
-from admittance.wire.oscore import OscoreOption, encode_partial_iv
+from admittance.wire.oscore import MAX_PARTIAL_IV_BYTES, OscoreOption, encode_partial_iv
 
 _REGISTER: Final = b""
 _UNPROTECTED: Final = frozenset({URI_HOST, URI_PORT, PROXY_URI, PROXY_SCHEME})
@@ -70,7 +70,7 @@ class SecurityContext:
         "_max_sealed",
         "_numbering",
         "_opener",
-        "_option_flags",
+        "_option_heads",
         "_option_tail",
         "_peer_numbering",
         "_recipient_id",
@@ -105,7 +105,8 @@ class SecurityContext:
         self._numbering = Numbering(sender_id, keys.common_iv, algorithm)
         self._peer_numbering = Numbering(recipient_id, keys.common_iv, algorithm)
         value = oscore.encode(OscoreOption(None, sender_id, id_context))
-        self._option_flags, self._option_tail = value[0], value[1:]
+        self._option_heads = tuple(bytes((value[0] | length,)) for length in range(MAX_PARTIAL_IV_BYTES + 1))
+        self._option_tail = value[1:]
         self._sealed = 0
         self._forged = 0
 
@@ -146,7 +147,7 @@ class SecurityContext:
         partial_iv = encode_partial_iv(number)
         nonce, aad = self._numbering.request(number, partial_iv)
         payload = self._seal(nonce, head, message.payload, aad)
-        option = (OSCORE, bytes((self._option_flags | len(partial_iv),)) + partial_iv + self._option_tail)
+        option = (OSCORE, self._option_heads[len(partial_iv)] + partial_iv + self._option_tail)
         if not outer:
             return CoapMessage(POST, message.token, (option,), payload), Exchange(aad, nonce, CHANGED)
         observe = message.option(OBSERVE)
@@ -208,7 +209,7 @@ class SecurityContext:
         partial_iv = option.partial_iv
         if outer.code not in RESPONSES:
             raise Malformed("a response was expected")
-        self._check_names(option)
+        self._check_names(option.kid, option.kid_context)
         number, nonce = REQUEST_NONCE, exchange.nonce
         if partial_iv is not None:
             number = int.from_bytes(partial_iv, "big")
@@ -231,14 +232,16 @@ class SecurityContext:
     def _request_partial_iv(self, outer: CoapMessage) -> bytes:
         """The partial IV of a request that names this context."""
         option = oscore_option(outer)
-        if outer.code not in REQUESTS or option.partial_iv is None or option.kid is None:
+        partial_iv, kid = option.partial_iv, option.kid
+        if outer.code not in REQUESTS or partial_iv is None or kid is None:
             raise Malformed("not a protected request with kid and partial IV")
-        self._check_names(option)
-        return option.partial_iv
+        self._check_names(kid, option.kid_context)
+        return partial_iv
 
-    def _check_names(self, option: OscoreOption) -> None:
+    def _check_names(self, kid: bytes | None, kid_context: bytes | None) -> None:
         """What a message names must be what is; it may leave names out."""
-        if option.kid not in (None, self._recipient_id) or option.kid_context not in (None, self._id_context):
+        is_other_kid = kid is not None and kid != self._recipient_id
+        if is_other_kid or (kid_context is not None and kid_context != self._id_context):
             raise DecryptionFailed("This message is protected for another security context.")
 
     def _seal(self, nonce: bytes, head: bytes, payload: bytes, aad: bytes) -> bytes:
@@ -297,8 +300,8 @@ def _decode(plaintext: bytes) -> tuple[int, Options, bytes | None, bytes]:
     if not plaintext:
         raise Malformed("a protected message without a code")
     head, marker, payload = plaintext.partition(_MARKER)
-    is_short = bool(marker) == bool(payload) and len(head) <= _KEPT_BYTES
-    kept = _decode_head(head) if is_short else None
+    is_whole = bool(marker) == bool(payload)
+    kept = _decode_head(head) if is_whole and 0 < len(head) <= _KEPT_BYTES else None
     if kept is not None:
         return *kept, payload
     options, payload = decode_options(plaintext, 1)

@@ -27,7 +27,7 @@ def protected(plaintext: bytes, number: int = 1) -> CoapMessage:
     return CoapMessage(codes.POST, options=((opt.OSCORE, value),), payload=ciphertext)
 
 
-@pytest.mark.parametrize("plaintext", ["", "00", "45", "e1", "01ff", "01f0", "0193616263"])
+@pytest.mark.parametrize("plaintext", ["", "00", "45", "ff00", "ff", "e1", "01ff", "01f0", "0193616263"])
 def test_malformed_and_seen(plaintext: str) -> None:
     responder = server()
     outer = protected(bytes.fromhex(plaintext))
