@@ -36,6 +36,7 @@ class RelayServices:
     endings: EndingsFeed
     endings_database: Database
     conversing: ConversationServices
+    tickets: Tickets
     people_routes: tuple[Route, ...]
 
     async def start(self) -> None:
@@ -109,6 +110,7 @@ def build(foundation: Foundation, accounts: AccountServices, capture: Capture | 
         endings=endings,
         endings_database=endings_database,
         conversing=conversing,
+        tickets=tickets,
         people_routes=(
             *ticket_routes.routes(),
             *status_routes(accounts.authenticator, node),
