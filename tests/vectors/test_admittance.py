@@ -23,8 +23,9 @@ from admittance.protocol.sealing import (
     SymmetricSealKey,
     open_sealed,
 )
-from admittance.wire import message
-from tests.vectors import generate, independent
+from admittance.wire import message, senml
+from admittance.wire.readings import Readings
+from tests.vectors import generate, independent, independent_senml
 
 Vector = dict[str, Any]
 FILES: dict[str, Vector] = {path.stem: json.loads(path.read_text()) for path in generate.FOLDER.glob("*.json")}
@@ -95,12 +96,22 @@ def ours_reset(file: Vector, vector: Vector) -> None:
     )
 
 
+def ours_readings(_file: Vector, vector: Vector) -> None:
+    batch = message.decode(bytes.fromhex(vector["batch"]), Readings)
+    records = [
+        [record.name, record.unit, record.value, record.taken_at(batch.sent_at), record.sum]
+        for record in senml.decode(batch.pack)
+    ]
+    assert records == vector["records"]
+
+
 CHECKS: dict[str, tuple[Callable[[Vector, Vector], None], Callable[[Vector, Vector], None]]] = {
     "sealed": (ours_sealed, independent_sealed),
     "evidence": (ours_evidence, independent.verify_evidence),
     "network": (ours_network, independent.decrypt_network),
     "enrolment": (ours_enrolment, independent.verify_enrolment),
     "reset": (ours_reset, independent.verify_reset),
+    "readings": (ours_readings, independent_senml.read_batch),
 }
 CASES = [
     pytest.param(name, vector, id=f"{name}: {vector['name']}")
@@ -136,7 +147,7 @@ def test_every_file_is_checked() -> None:
 
 
 def test_the_independent_verifier_is_independent() -> None:
-    text = Path(independent.__file__).read_text()
+    text = "".join(Path(str(module.__file__)).read_text() for module in (independent, independent_senml))
     assert "import admittance" not in text
     assert "from admittance" not in text
 
