@@ -51,6 +51,7 @@ class Stage:
     isolated: tuple[str, ...] = field(default_factory=prefix)
     wifi_password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     relay_ports: tuple[int, ...] = ()
+    server: Program | None = field(default=None, init=False)
 
     @property
     def origin(self) -> str:
@@ -134,9 +135,9 @@ hosts = [{hosts}]
 
     async def serve(self) -> Program:
         """Start the server and wait until it answers."""
-        program = await self.programs.start("server", [*ADMIT, "serve", "--config", self.config, "--json"])
-        await program.ready(self._healthy)
-        return program
+        self.server = await self.programs.start("server", [*ADMIT, "serve", "--config", self.config, "--json"])
+        await self.server.ready(self._healthy)
+        return self.server
 
     async def init_maker(self) -> None:
         """Make a maker for this server."""
