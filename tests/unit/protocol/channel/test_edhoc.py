@@ -66,6 +66,37 @@ def test_an_app_that_is_not_listed_fails_as_one_without_the_key() -> None:
     assert errors[0] == errors[1]
 
 
+def test_a_device_does_not_talk_to_itself() -> None:
+    """Its own credential stands in for one that is not listed, and does hold for who has its key."""
+    initiator, answering = Initiator(DEVICE_KEY, DEVICE_KEY.credential), responder()
+    message_3 = initiator.receive_message_2(answering.receive_message_1(initiator.message_1()))
+    with pytest.raises(AuthenticationFailed):
+        answering.receive_message_3(message_3)
+
+
+def test_an_app_that_is_not_listed_is_verified_all_the_same() -> None:
+    """What is left out for a key that is not listed would tell by its time which keys are."""
+
+    class Spied:
+        def __init__(self, side: object) -> None:
+            self.side = side
+            self.verified: list[bytes] = []
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.side, name)
+
+        def verify_message_3(self, credential: bytes) -> None:
+            self.verified.append(credential)
+            self.side.verify_message_3(credential)
+
+    initiator, answering = Initiator(APP_KEY, DEVICE_KEY.credential), responder(OTHER_KEY)
+    message_3 = initiator.receive_message_2(answering.receive_message_1(initiator.message_1()))
+    answering._lakers = spied = Spied(answering._lakers)
+    with pytest.raises(AuthenticationFailed):
+        answering.receive_message_3(message_3)
+    assert spied.verified == [DEVICE_KEY.credential.value]
+
+
 def lying_responder() -> Responder:
     """It knows the app's kid, but as another's key."""
     return Responder(DEVICE_KEY, lambda kid: owner(OTHER_KEY))
