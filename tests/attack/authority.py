@@ -40,6 +40,8 @@ AUTHORITY: dict[Route, str] = {
     ("people", "PUT", "/api/devices/{device_id}/consent"): OWNER_ALONE,
     ("people", "GET", "/api/devices/{device_id}/readings"): OWNER_ALONE,
     ("people", "GET", "/api/readings"): OPERATOR,
+    ("people", "GET", "/api/relay"): OPERATOR,
+    ("people", "POST", "/relay/tickets"): OWNER_ALONE,
     ("people", "POST", "/api/devices/{device_id}/revoke"): OWNER,
     ("people", "POST", "/api/devices/{device_id}/decommission"): OWNER,
     ("people", "POST", "/api/devices/{device_id}/release"): OWNER_ALONE,

@@ -50,6 +50,8 @@ class Scene:
                 return {"email": login.email}
             case "/api/devices/{device_id}/consent":
                 return {"readings": ["heartbeat"], "erase": True}
+            case "/relay/tickets":
+                return {"device_id": self.device.device_id}
             case "/api/account/factors":
                 return {"required": []}
             case "/api/account/phone":
