@@ -256,7 +256,8 @@ class RelayNode:
         app.identity = identity
         try:
             port = await self.directory.find(app.device_id)
-            stream = await port.open(app)
+            opening = port.open(app) if self.capture is None else self.capture.open(port, app)
+            stream = await opening
         except BaseException:
             self._forget_app(app, identity.account_id)
             raise
