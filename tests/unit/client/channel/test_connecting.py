@@ -32,7 +32,7 @@ from admittance.errors import (
 )
 from admittance.wire.channel import GET, Permission, kid_of
 from admittance.wire.relay import CloseCode
-from tests.unit.client.channel.relay_world import DEVICE_ID, TOKEN, large, relay_world, until
+from tests.unit.client.channel.relay_world import DEVICE_ID, TOKEN, discovers, large, relay_world, until
 
 
 async def no_local(device_id: str) -> tuple[str, int]:
@@ -142,15 +142,6 @@ async def test_a_draining_relay_is_asked_again_after_the_time_that_it_names(tmp_
                 pass
         assert busy.value.retry_after_s == 0.01
         assert len(world.relay.upgrades) == 4
-
-
-def discovers(urls: list[str]) -> object:
-    from admittance.client.api_types import Discovery
-
-    async def discover(self: object) -> Discovery:
-        return Discovery("https://localhost:1", "", "", urls)
-
-    return discover
 
 
 async def test_urls_are_tried_in_turn_and_then_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
