@@ -88,6 +88,7 @@ def _cpu(folder: Path) -> dict[str, float]:
         contestants = {kind: stack.enter_context(_contestant(kind, folder, PAIRS)) for kind in SERVERS}
         for contestant in contestants.values():
             contestant.generator.ask("pair", first=0, count=PAIRS)
+            contestant.frame_us("")
         for _ in range(ROUNDS):
             for mode, kind in seen:
                 seen[mode, kind].append(contestants[kind].frame_us(mode))
@@ -131,6 +132,7 @@ def _slope(points: list[tuple[int, float]]) -> float:
 def _crowd(contestant: _Contestant) -> float:
     """With the quiet connections, then without, in turns that differ in nothing else."""
     contestant.generator.ask("pair", first=LADDER[-1], count=PAIRS)
+    contestant.frame_us("")
     crowded = [contestant.frame_us("") for _ in range(CROWD_ROUNDS)]
     contestant.generator.ask("release")
     time.sleep(SETTLE_S)
