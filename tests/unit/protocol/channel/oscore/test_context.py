@@ -4,7 +4,7 @@ from dataclasses import replace as with_limits
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -40,6 +40,7 @@ REQUESTS = messages(codes.GET, codes.POST, codes.FETCH, codes.DELETE)
 RESPONSES = messages(codes.CONTENT, codes.NOT_FOUND, codes.UNAVAILABLE)
 
 
+@settings(max_examples=50)
 @given(ALGORITHMS, REQUESTS, RESPONSES, st.integers(0, oscore.MAX_SEQUENCE), st.booleans())
 def test_round_trip(
     algorithm: Algorithm, request: CoapMessage, response: CoapMessage, first: int, own_piv: bool
@@ -55,6 +56,7 @@ def test_round_trip(
     assert requester.unprotect_response(stream.decode(stream.encode(answer)), sent) == response
 
 
+@settings(max_examples=50)
 @given(ALGORITHMS, REQUESTS, st.data())
 def test_a_changed_ciphertext_is_not_opened_and_does_no_harm(
     algorithm: Algorithm, request: CoapMessage, data: st.DataObject
@@ -83,6 +85,7 @@ def test_a_changed_option_is_not_opened_and_does_no_harm(
     assert responder.unprotect_request(outer)[0] == REQUEST
 
 
+@settings(max_examples=50)
 @given(st.sampled_from([codes.GET, codes.PUT, codes.FETCH]), OPTIONS)
 def test_what_is_outside_changes_nothing(code: int, others: opt.Options) -> None:
     outer, _ = client().protect_request(REQUEST)
@@ -90,6 +93,7 @@ def test_what_is_outside_changes_nothing(code: int, others: opt.Options) -> None
     assert server().unprotect_request(changed)[0] == REQUEST
 
 
+@settings(max_examples=50)
 @given(ALGORITHMS, st.lists(st.integers(0, 30), max_size=60))
 def test_each_request_is_taken_once(algorithm: Algorithm, order: list[int]) -> None:
     requester, responder = client(algorithm), server(algorithm)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -49,6 +49,7 @@ class PowerFailures(RuleBasedStateMachine):
 
 
 TestPowerFailures: Any = PowerFailures.TestCase
+TestPowerFailures.settings = settings(max_examples=40, stateful_step_count=40)
 
 
 @given(st.integers(1, 50), st.integers(0, 200))
