@@ -115,7 +115,7 @@ async def test_the_same_batch_twice_is_stored_once_and_another_of_its_number_is_
     assert await home.readings.highest(home.device.device_id, home.device.epoch) == ReadingsAccepted(7, NOW + 5)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_batch_sent_any_number_of_times_in_any_order_is_stored_once(
     tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, data: st.DataObject
@@ -136,6 +136,49 @@ def test_a_batch_sent_any_number_of_times_in_any_order_is_stored_once(
             for number in batches:
                 await home.send(number)
         assert sorted(await home.stored()) == [("temperature", float(number)) for number in sorted(set(batches))]
+        await database.close()
+
+    asyncio.run(run())
+
+
+NAMES = ("temperature", "humidity", "presence")
+steps = st.lists(
+    st.tuples(st.just("agree"), st.sets(st.sampled_from(NAMES)), st.booleans())
+    | st.tuples(st.just("send"), st.sets(st.sampled_from(NAMES), min_size=1), st.integers(1, 6)),
+    max_size=12,
+)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=steps)
+def test_whatever_is_agreed_withdrawn_and_sent_nothing_is_stored_without_consent(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, steps: list[tuple[str, set[str], int]]
+) -> None:
+    """A model beside the service: what it holds is what was consented to when it came."""
+
+    async def run() -> None:
+        folder = tmp_path_factory.mktemp("home")
+        file = folder / "admittance.db"
+        file.write_bytes(migrated_sqlite.read_bytes())
+        database = Database(f"sqlite+aiosqlite:///{file}")
+        home = await household(database, folder)
+        agreed: set[str] = set()
+        expected: dict[int, set[str]] = {}
+        for what, names, number in steps:
+            if what == "agree":
+                await home.agree(*names, erase=bool(number))
+                agreed = names
+                if number:
+                    expected = {sequence: kept & agreed for sequence, kept in expected.items()}
+                continue
+            records = [Record(name, 1.0, time=START) for name in sorted(names)]
+            try:
+                await home.send(number, *records)
+            except (NotAllowed, Conflict):
+                continue
+            expected.setdefault(number, names & agreed)
+        stored = sorted(name for name, _ in await home.stored())
+        assert stored == sorted(name for kept in expected.values() for name in kept)
         await database.close()
 
     asyncio.run(run())
