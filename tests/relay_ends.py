@@ -30,7 +30,7 @@ async def open_socket(
 
 @dataclass
 class EchoDevice:
-    """A device that is connected to one of `ports`, the first that takes it, until it is told to stop.
+    """A device that is connected to one of `ports`, and tries them in turn when it is not, until it is stopped.
 
     `closings` are the codes that its connections ended with. What it gets, it sends back with "echo:" before it.
     """
