@@ -261,7 +261,7 @@ class RelayNode:
         except BaseException:
             self._forget_app(app, identity.account_id)
             raise
-        over = (("account", identity.account_id), ("token", identity.token_key))
+        over = (("account", identity.account_id), ("token", identity.token_key), ("device", app.device_id))
         if app.closing or self.is_blind or any(self._endings.since(mark, *ending) for ending in over):
             stream.close(CloseReason.UNAVAILABLE)
             self._forget_app(app, identity.account_id)
