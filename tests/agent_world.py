@@ -312,9 +312,10 @@ class Phone:
         self.transaction_id = answer.transaction_id
         return read_evidence(answer.evidence).evidence
 
-    async def configure(self, **options: Any) -> wire.ConfigurationAnswer:
+    async def configure(self, channel: bytes = b"", **options: Any) -> wire.ConfigurationAnswer:
+        """Bring a sealed configuration; `channel` is the key of an app that is to be listed."""
         sealed = self._world.sealing.seal(await self.evidence(), server_time=int(time.time()), **options)
-        request = wire.ConfigurationRequest(sealed, APP_KEY)
+        request = wire.ConfigurationRequest(sealed, APP_KEY, channel, name="phone" if channel else "")
         answer = await self.ask(wire.CONFIG, request, wire.ConfigurationAnswer)
         assert isinstance(answer, wire.ConfigurationAnswer)
         return answer

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from admittance.protocol.channel.credentials import CredentialList
 from admittance.protocol.provisioning.evidence import read_evidence
 from admittance.protocol.provisioning.network_secret import Network, encrypt_network
 from admittance.protocol.provisioning.transaction import TRANSACTION_S, Transaction
@@ -35,6 +36,7 @@ from admittance.protocol.sealing import ClassicSealKey, HybridSealKey, SealKey, 
 from admittance.protocol.signing import SoftwareSigner, spki_of
 from admittance.wire import device_id, message
 from admittance.wire import provisioning_messages as wire
+from admittance.wire.channel import Entry
 from admittance.wire.evidence import PresenceMethod
 from admittance.wire.message import Message
 from tests.unit.protocol.provisioning.sealing_server import SealingServer, server_managed
@@ -57,7 +59,12 @@ class FakeSession:
 class Bench:
     """A device's machine, and the phone and server around it."""
 
-    def __init__(self, standing: Standing = UNOWNED, seal_key: SealKey | None = None) -> None:
+    def __init__(
+        self,
+        standing: Standing = UNOWNED,
+        seal_key: SealKey | None = None,
+        credentials: CredentialList | None = None,
+    ) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         other = spki_of(ec.generate_private_key(ec.SECP256R1()).public_key())
         identity = SoftwareSigner(key)
@@ -71,6 +78,7 @@ class Bench:
             DeviceKeys(identity, (), seal_key or ClassicSealKey.generate(), other, other),
             standing,
             os.urandom,
+            lambda: credentials or CredentialList(standing.epoch),
         )
 
     def call(self, endpoint: str, request: Message, expected: type[Any]) -> Any:
@@ -190,6 +198,59 @@ def test_a_sealed_configuration_is_accepted_once_and_answered_alike(seal_key: Se
     assert bench.config(sealed) == first
     assert bench.machine.drain() == ()
     assert bench.machine.standing == Standing(epoch=1, last_sequence=1, resets=0, owned=False)
+
+
+def key() -> bytes:
+    return spki_of(ec.generate_private_key(ec.SECP256R1()).public_key())
+
+
+def listed(bench: Bench) -> list[tuple[str, int, bytes]]:
+    """Role, epoch and key of each credential that the machine would have saved."""
+    saved = [command for command in bench.machine.drain() if isinstance(command, PersistConfiguration)]
+    return [(entry.role, entry.epoch, entry.spki) for entry in saved[-1].credentials.entries]
+
+
+def test_the_app_and_the_server_are_listed_with_the_configuration() -> None:
+    bench = Bench()
+    app, server = key(), key()
+    bench.server.server_channel = server
+    evidence, _ = bench.signed()
+    sealed = bench.server.seal(evidence)
+    request = wire.ConfigurationRequest(sealed, APP_KEY, app, key(), "phone")
+    assert isinstance(bench.call(wire.CONFIG, request, wire.ConfigurationAnswer), wire.ConfigurationAnswer)
+    assert listed(bench) == [("server", 1, server), ("owner", 1, app)]
+
+
+def test_an_app_without_keys_is_not_listed() -> None:
+    bench = Bench()
+    evidence, _ = bench.signed()
+    bench.config(bench.server.seal(evidence))
+    assert listed(bench) == []
+
+
+def test_a_second_app_of_the_same_owner_joins_the_first_and_one_of_the_next_owner_takes_its_place() -> None:
+    first, second, third = key(), key(), key()
+    before = CredentialList(2).add(Entry(first, b"", "owner", 2, "phone", 0, ()), now=1)
+    for purpose, app, expected in (("reprovision", second, [first, second]), ("activate", third, [third])):
+        bench = Bench(OWNED, credentials=before)
+        evidence, _ = bench.signed()
+        sealed = bench.server.seal(evidence, purpose=purpose)
+        request = wire.ConfigurationRequest(sealed, APP_KEY, app, b"", "tablet")
+        bench.call(wire.CONFIG, request, wire.ConfigurationAnswer)
+        assert [spki for _, _, spki in listed(bench)] == expected
+
+
+@pytest.mark.parametrize("position", ["channel", "signing"])
+def test_a_key_that_cannot_be_listed_refuses_the_whole_configuration(position: str) -> None:
+    bench = Bench()
+    evidence, _ = bench.signed()
+    keys = {"channel": key(), "signing": key()} | {position: b"k" * 91}
+    request = wire.ConfigurationRequest(bench.server.seal(evidence), APP_KEY, **keys, name="phone")
+    bench.machine.drain()
+    refusal = bench.call(wire.CONFIG, request, wire.ConfigurationAnswer)
+    assert refusal.code == "malformed"
+    assert bench.machine.drain() == ()
+    assert bench.machine.standing == UNOWNED
 
 
 def test_a_server_managed_network_starts_the_try_with_the_configuration() -> None:
