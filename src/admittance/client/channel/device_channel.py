@@ -12,8 +12,11 @@ from admittance.client.channel.refusals import check_success
 from admittance.client.channel.session import Session
 from admittance.errors import (
     AdmittanceError,
+    AuthenticationFailed,
     Conflict,
     NetworkFailure,
+    NotAllowed,
+    QuotaExceeded,
     RelayBusy,
     Unavailable,
 )
@@ -136,6 +139,7 @@ class DeviceChannel:
         request = message.without(options.OBSERVE).with_options((options.OBSERVE, b""))
         backoff = Backoff()
         begun = False
+        session: Session | None = None
         while True:
             try:
                 session = await self._connected()
@@ -150,11 +154,13 @@ class DeviceChannel:
                         yield answer
                         if not answer.more:
                             return
-            except (Unavailable, NetworkFailure) as error:
+            except (Unavailable, NetworkFailure, QuotaExceeded) as error:
                 if not begun:
                     raise
+                if session is not None and isinstance(session.ended, NotAllowed | AuthenticationFailed):
+                    raise session.ended from error
                 if not backoff.tries:
-                    self._told(f"{error} The observation goes on when there is a channel again.")
+                    self._told(f"{error}\nThe observation goes on when there is a channel again.")
                 await self._sleep(backoff.next_s(error))
 
     async def _ask(self, message: CoapMessage, timeout_s: float) -> Content:

@@ -188,6 +188,7 @@ class Relay:
     def __post_init__(self) -> None:
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
+        self._open: dict[WSConnection, asyncio.StreamWriter] = {}
         self._server: asyncio.Server | None = None
 
     @property
@@ -206,6 +207,11 @@ class Relay:
         await asyncio.gather(*self._serving)
         await self._server.wait_closed()
 
+    def end(self, code: int) -> None:
+        """Close every WebSocket with a code."""
+        for socket, writer in list(self._open.items()):
+            writer.write(socket.send(CloseConnection(code=code)))
+
     def cut(self) -> None:
         """Break every connection."""
         for writer in list(self._writers):
@@ -221,6 +227,7 @@ class Relay:
         pump: asyncio.Task[None] | None = None
         try:
             socket = WSConnection(ConnectionType.SERVER)
+            self._open[socket] = writer
             pump = asyncio.create_task(self._send(socket, writer, conversation))
             while data := await reader.read(65536):
                 socket.receive_data(data)
@@ -244,6 +251,7 @@ class Relay:
                 pump.cancel()
             self.device.conversations.discard(conversation)
             self._writers.discard(writer)
+            self._open = {socket: other for socket, other in self._open.items() if other is not writer}
             writer.close()
 
     def _upgrade(self, socket: WSConnection, request: Request) -> bytes:

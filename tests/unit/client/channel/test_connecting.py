@@ -267,6 +267,19 @@ async def test_an_observation_goes_on_after_its_channel_was_lost(tmp_path: Path)
     assert len(told) == 2
 
 
+async def test_an_observation_ends_with_the_access(tmp_path: Path) -> None:
+    async with (
+        relay_world(tmp_path) as world,
+        connect(world.store, DEVICE_ID) as device,
+        aclosing(device.observe("/value")) as contents,
+    ):
+        await anext(contents)
+        world.relay.end(CloseCode.REVOKED)
+        with pytest.raises(NotAllowed, match="revoked"):
+            await anext(contents)
+        assert len(world.relay.upgrades) == 1
+
+
 async def test_what_cannot_be_observed_says_so(tmp_path: Path) -> None:
     async with relay_world(tmp_path) as world, connect(world.store, DEVICE_ID) as device:
         with pytest.raises(Conflict, match="cannot be observed"):
