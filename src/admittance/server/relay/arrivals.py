@@ -112,7 +112,8 @@ class DeviceArrivals:
                     await self._look()
                     look_at = loop.time() + LOOK_EVERY_S
             except Exception as error:
-                log.warning("presence_not_written", exc_info=error)
+                is_expected = isinstance(error, Unavailable)
+                log.warning("presence_not_written", reason=str(error), exc_info=None if is_expected else error)
                 await asyncio.sleep(RETRY_AFTER_S)
                 self._due.set()
 

@@ -17,8 +17,8 @@ from admittance.server.revocations.store import SIGNAL, Ending, endings_after, l
 
 SUBJECT = "ended"
 POLL_EVERY_S = 0.5
-READ_WITHIN_S = 0.5
-MIN_READ_S = 0.25
+MIN_READ_S = 0.3
+GIVE_UP_AFTER_S = 3.0
 RETRY_AFTER_S = 0.1
 BLIND_AFTER_S = 1.0
 GAP_TTL_S = 120.0
@@ -103,28 +103,48 @@ class EndingsFeed:
                     await self._announced.wait()
 
     async def _read(self) -> bool:
-        """Read once, and tell what is new; returns whether that worked."""
+        """Read once, and tell what is new; returns whether this node sees now.
+
+        A driver may take seconds to give up a read of a database that stands still: nobody waits for that.
+        """
         loop = asyncio.get_running_loop()
         self._announced.clear()
         began = loop.time()
-        within_s = min(READ_WITHIN_S, max(MIN_READ_S, self._read_at + BLIND_AFTER_S - began))
+        reading = asyncio.create_task(self._rows())
         try:
-            async with asyncio.timeout(within_s), self._database.read() as connection:
-                rows = await endings_after(connection, self._position.floor)
-        except Exception as error:
-            if not self._is_blind and loop.time() - self._read_at >= BLIND_AFTER_S:
-                self._is_blind = True
-                log.error("endings_unreadable", exc_info=error)
-                self._each(lambda listener: listener.blinded())
+            await asyncio.wait({reading}, timeout=max(MIN_READ_S, self._read_at + BLIND_AFTER_S - began))
+            if not reading.done():
+                self._close_eyes("no answer in time")
+                await asyncio.wait({reading}, timeout=GIVE_UP_AFTER_S)
+        finally:
+            reading.cancel()
+        await asyncio.wait({reading})
+        failure = "given up" if reading.cancelled() else reading.exception()
+        now = loop.time()
+        if failure is not None:
+            if now - self._read_at >= BLIND_AFTER_S:
+                self._close_eyes(f"{type(failure).__name__}: {failure}")
+            return False
+        for ending in self._position.advance(reading.result(), now):
+            self._tell(ending)
+        if now - began >= BLIND_AFTER_S:
             return False
         self._read_at = began
-        for ending in self._position.advance(rows, began):
-            self._tell(ending)
         if self._is_blind:
             self._is_blind = False
             log.warning("endings_readable")
             self._each(lambda listener: listener.sighted())
         return True
+
+    async def _rows(self) -> list[Ending]:
+        async with self._database.read() as connection:
+            return await endings_after(connection, self._position.floor)
+
+    def _close_eyes(self, reason: str) -> None:
+        if not self._is_blind:
+            self._is_blind = True
+            self._each(lambda listener: listener.blinded())
+            log.error("endings_unreadable", reason=reason)
 
     def _tell(self, ending: Ending) -> None:
         log.info("access_ended", kind=ending.kind, number=ending.number)

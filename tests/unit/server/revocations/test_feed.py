@@ -1,8 +1,11 @@
 """The feed of endings: nothing is missed in whatever order transactions commit, and a node knows when it is blind."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from admittance.demo.postgres import postgres
 from admittance.errors import Unavailable
 from admittance.server.bus.local import LocalBus
 from admittance.server.database import Database
@@ -175,12 +179,8 @@ async def test_purging_the_log_hides_nothing_that_comes_after(database: Database
 async def test_a_node_that_cannot_read_is_blind_until_it_reads_again(
     sqlite_database: Database, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    for name, value in {
-        "POLL_EVERY_S": 0.02,
-        "READ_WITHIN_S": 0.02,
-        "MIN_READ_S": 0.01,
-        "BLIND_AFTER_S": 0.06,
-    }.items():
+    times = {"POLL_EVERY_S": 0.02, "MIN_READ_S": 0.01, "BLIND_AFTER_S": 0.06, "GIVE_UP_AFTER_S": 0.05}
+    for name, value in times.items():
         monkeypatch.setattr(feeds, name, value)
     database = Breakable(sqlite_database)
     async with feeding(database) as (feed, recorder):
@@ -194,6 +194,30 @@ async def test_a_node_that_cannot_read_is_blind_until_it_reads_again(
         database.failure, database.hangs = None, False
         await until(lambda: not feed.is_blind)
     assert recorder.heard == [("blinded",), ("device", "meanwhile"), ("sighted",)]
+
+
+def processes_of(url: str) -> list[int]:
+    """A PostgreSQL's first process and those that serve its connections."""
+    first = int((Path(url.partition("host=")[2]) / "data" / "postmaster.pid").read_text().split()[0])
+    return [first, *map(int, Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+
+
+async def test_a_node_is_blind_while_postgresql_stands_still() -> None:
+    with postgres() as url:
+        database = Database(url)
+        await database.migrate()
+        async with feeding(database) as (feed, recorder):
+            await asyncio.sleep(0)
+            for process in (stopped := processes_of(url)):
+                os.kill(process, signal.SIGSTOP)
+            try:
+                await until(lambda: feed.is_blind)
+            finally:
+                for process in stopped:
+                    os.kill(process, signal.SIGCONT)
+            await until(lambda: not feed.is_blind)
+            assert recorder.heard == [("blinded",), ("sighted",)]
+        await database.close()
 
 
 async def test_a_failed_read_alone_blinds_nobody(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
