@@ -24,7 +24,7 @@ def resources(readings: ReadingsService, clock: Clock, monotonic: Callable[[], f
 
     async def take(device: ConversingDevice, payload: bytes) -> Message:
         rate.spend(device.device_id)
-        return await readings.store(
+        return await readings.take(
             device.device_id, device.epoch, message.decode(payload, Readings, max_bytes=MAX_BATCH_BYTES)
         )
 

@@ -77,7 +77,7 @@ class ReadingsService:
             self._on_consent(device_id)
         return view
 
-    async def store(self, device_id: str, epoch: int, batch: Readings) -> ReadingsAccepted:
+    async def take(self, device_id: str, epoch: int, batch: Readings) -> ReadingsAccepted:
         """Store what the owner agreed to; the same batch again changes nothing.
 
         Raises `Malformed` for a pack that holds none of our readings, `NotAllowed` where the owner agreed to nothing
@@ -169,14 +169,27 @@ class ReadingsService:
             after = rows[-1].place
 
     async def _consented_pages(self) -> AsyncIterator[Sequence[Reading]]:
-        cursor: store.Cursor | None = None
+        key = b""
         while True:
             async with self._database.read() as connection:
-                rows, cursor = await store.consented(connection, cursor, PAGE_ROWS)
+                found = await store.next_consenting(connection, key)
+            if found is None:
+                return
+            async for rows in self._consented_pages_of(found):
+                yield rows
+            key = found.registry_key
+
+    async def _consented_pages_of(self, owner: store.ConsentingOwner) -> AsyncIterator[Sequence[Reading]]:
+        after = None
+        while True:
+            async with self._database.read() as connection:
+                names = await store.consents(connection, *owner)
+                rows = await store.oldest(connection, *owner, after, PAGE_ROWS, names=names)
             if rows:
                 yield rows
-            if cursor is None:
+            if len(rows) < PAGE_ROWS:
                 return
+            after = rows[-1].place
 
     async def _view(
         self, connection: AsyncConnection, record: DeviceRecord, account: AuthenticatedAccount

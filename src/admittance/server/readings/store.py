@@ -1,8 +1,7 @@
 """Consents, batches and readings. A reading belongs to the account that was the owner when it came."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -13,7 +12,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Row,
-    Select,
     Table,
     Text,
     and_,
@@ -80,21 +78,6 @@ readings = Table(
 _PLACE = (readings.c.epoch, readings.c.sequence, readings.c.position)
 _SHOWN = (devices.c.device_id, readings)
 _WITH_DEVICE = readings.join(devices, devices.c.registry_key == readings.c.registry_key)
-_CONSENTED = reading_consents.join(
-    readings,
-    and_(
-        readings.c.registry_key == reading_consents.c.registry_key,
-        readings.c.name == reading_consents.c.name,
-        readings.c.account_id == reading_consents.c.account_id,
-    ),
-).join(
-    devices,
-    and_(
-        devices.c.registry_key == readings.c.registry_key,
-        devices.c.account_id == readings.c.account_id,
-    ),
-)
-
 _CONSENTS = select(reading_consents).where(
     reading_consents.c.registry_key == bindparam("of_device"), reading_consents.c.account_id == bindparam("of_owner")
 )
@@ -110,6 +93,19 @@ _IS_CONSENTED = (
     .where(devices.c.device_id == bindparam("sought"))
     .limit(1)
 )
+_NEXT_CONSENTING = (
+    select(reading_consents.c.registry_key, reading_consents.c.account_id)
+    .join(
+        devices,
+        and_(
+            devices.c.registry_key == reading_consents.c.registry_key,
+            devices.c.account_id == reading_consents.c.account_id,
+        ),
+    )
+    .where(reading_consents.c.registry_key > bindparam("after"))
+    .order_by(reading_consents.c.registry_key)
+    .limit(1)
+)
 _ADD_CONSENT = insert(reading_consents)
 _BATCH = select(reading_batches.c.pack_sha256).where(
     reading_batches.c.registry_key == bindparam("of_device"),
@@ -123,12 +119,11 @@ _ADD_BATCH = insert(reading_batches)
 _ADD_READINGS = insert(readings)
 
 
-@dataclass(frozen=True)
-class Cursor:
-    """How far an export of many devices came."""
+class ConsentingOwner(NamedTuple):
+    """A device, and its owner who agreed to some of its readings."""
 
     registry_key: bytes
-    place: Place
+    account_id: str
 
 
 async def consents(connection: AsyncConnection, registry_key: bytes, account_id: str) -> dict[str, int]:
@@ -226,9 +221,15 @@ async def newest(
 
 
 async def oldest(
-    connection: AsyncConnection, registry_key: bytes, account_id: str, after: Place | None, limit: int
+    connection: AsyncConnection,
+    registry_key: bytes,
+    account_id: str,
+    after: Place | None,
+    limit: int,
+    *,
+    names: Iterable[str] | None = None,
 ) -> list[Reading]:
-    """An owner's readings of a device, oldest place first."""
+    """An owner's readings of a device, oldest place first; of these names, or with None of all."""
     statement = (
         select(*_SHOWN)
         .select_from(_WITH_DEVICE)
@@ -236,26 +237,17 @@ async def oldest(
         .order_by(*_PLACE)
         .limit(limit)
     )
+    if names is not None:
+        statement = statement.where(readings.c.name.in_(list(names)))
     if after is not None:
         statement = statement.where(tuple_(*_PLACE) > _values(after))
     return [_reading(row) for row in await connection.execute(statement)]
 
 
-async def consented(
-    connection: AsyncConnection, after: Cursor | None, limit: int
-) -> tuple[list[Reading], Cursor | None]:
-    """Readings of every device to which their owner's consent stands now, and where the next page begins."""
-    statement: Select[Any] = (
-        select(*_SHOWN).select_from(_CONSENTED).order_by(readings.c.registry_key, *_PLACE).limit(limit)
-    )
-    if after is not None:
-        reached = (after.registry_key, *_values(after.place))
-        statement = statement.where(tuple_(readings.c.registry_key, *_PLACE) > reached)
-    rows = list(await connection.execute(statement))
-    found = [_reading(row) for row in rows]
-    if len(found) < limit:
-        return found, None
-    return found, Cursor(rows[-1].registry_key, found[-1].place)
+async def next_consenting(connection: AsyncConnection, after: bytes) -> ConsentingOwner | None:
+    """The first device behind that registry key whose owner agrees to any readings; None behind the last."""
+    row = (await connection.execute(_NEXT_CONSENTING, {"after": after})).first()
+    return None if row is None else ConsentingOwner(row.registry_key, row.account_id)
 
 
 def _values(place: Place) -> tuple[int, int, int]:

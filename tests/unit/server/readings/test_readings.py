@@ -42,7 +42,7 @@ class Household:
 
     async def send(self, sequence: int, *records: Record, sent_at: int = NOW) -> ReadingsAccepted:
         batch = Readings(sequence, sent_at, senml.encode(records or [temperature(sequence)]))
-        return await self.readings.store(self.device.device_id, self.device.epoch, batch)
+        return await self.readings.take(self.device.device_id, self.device.epoch, batch)
 
     async def stored(self) -> list[tuple[str, float | str]]:
         page = await self.readings.page(self.owner, self.device.device_id, None, 1000)
@@ -258,11 +258,11 @@ async def test_a_batch_of_another_epoch_is_refused(home: Household) -> None:
     batch = Readings(1, NOW, senml.encode([temperature(1)]))
     for epoch in (home.device.epoch - 1, home.device.epoch + 1):
         with pytest.raises(NotAllowed):
-            await home.readings.store(home.device.device_id, epoch, batch)
+            await home.readings.take(home.device.device_id, epoch, batch)
         with pytest.raises(NotAllowed):
             await home.readings.highest(home.device.device_id, epoch)
     with pytest.raises(NotAllowed):
-        await home.readings.store("AD" + "A" * 20, home.device.epoch, batch)
+        await home.readings.take("AD" + "A" * 20, home.device.epoch, batch)
 
 
 async def test_others_see_nothing_operators_neither(home: Household) -> None:
@@ -346,7 +346,7 @@ async def test_the_operators_table_has_what_owners_agree_to_now_and_is_recorded(
     await home.agree("temperature", "humidity")
     await home.send(1, temperature(1), Record("humidity", 40.0))
     await home.readings.set_consent(bob, other.device_id, ["temperature"], erase=False)
-    await home.readings.store(other.device_id, other.epoch, Readings(1, NOW, senml.encode([temperature(2)])))
+    await home.readings.take(other.device_id, other.epoch, Readings(1, NOW, senml.encode([temperature(2)])))
     await home.agree("temperature")
     table = await rows(csv_table(await home.readings.of_everybody(operator)))
     assert sorted((row[0], row[2]) for row in table[1:]) == sorted(
