@@ -118,6 +118,18 @@ async def test_an_order_to_a_lock_that_dies_is_reported_and_carried_out_once_at_
         assert (state, moves) in possible
 
 
+async def test_a_device_without_tls_is_reached_all_the_same(home: Household) -> None:
+    device = await home.make("lamp-b", *LAMP)
+    await home.switch_on(device, "--relay-plain", *LOCK)
+    await home.provision(await home.photograph(device), *home.wifi(home.stage.wifi_password))
+    await on_relay(device)
+    async with talk(home, device) as channel:
+        assert await state_of(channel) == "locked"
+    status = await control.ask(device.state, "status")
+    assert status["relay"].startswith("ws://")
+    assert device.told("channel_established") == 2
+
+
 async def test_a_talking_device_stays_below_48_mb(home: Household, lock: RunningDevice) -> None:
     async with talk(home, lock) as channel:
         await state_of(channel)

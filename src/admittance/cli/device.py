@@ -80,6 +80,7 @@ device.add_command(enrol)
     show_default=True,
     help="How long readings are collected before they go to the server.",
 )
+@click.option("--relay-plain", is_flag=True, help="Reach the relay without TLS, as a device that can't do it.")
 @click.option("--tcti", default="", help="Where the device's TPM is, such as device:/dev/tpmrm0, if not as made.")
 @json_option
 def run(
@@ -96,6 +97,7 @@ def run(
     application: str,
     local: str,
     readings_s: float,
+    relay_plain: bool,
     tcti: str,
     as_json: bool,
 ) -> None:
@@ -127,6 +129,7 @@ def run(
             application=application,
             local=local,
             batch_s=readings_s,
+            relay_plain=relay_plain,
         )
     )
 

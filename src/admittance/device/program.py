@@ -64,6 +64,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     application: str = ""
     local: str = ""
     batch_s: float = 60.0
+    relay_plain: bool = False
 
 
 def become(options: Options) -> NoReturn:
@@ -123,7 +124,7 @@ async def _run(options: Options, tcti: str, log: LineLog) -> None:
         linger_s=options.linger_s,
     )
     application = load(options.application) if options.application else None
-    talk = TalkSettings(application, options.local, options.batch_s)
+    talk = TalkSettings(application, options.local, options.batch_s, options.relay_plain)
     settings = Settings(times=times, qr_form=options.qr_form, poll_s=options.poll_s, talk=talk)
     try:
         await agent.run(

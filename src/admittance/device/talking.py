@@ -51,11 +51,12 @@ class Ports(Protocol):
 @dataclass(frozen=True)
 class TalkSettings:
     """`local` is the ``ADDRESS:PORT`` to talk at on the local network, or empty; `batch_s` how long readings are
-    collected before they are sent."""
+    collected before they are sent; `relay_plain` makes a device that can't do TLS."""
 
     application: Application | None = None
     local: str = ""
     batch_s: float = 60.0
+    relay_plain: bool = False
 
 
 class Talking:
@@ -91,7 +92,16 @@ class Talking:
             ports.random,
             ports.log,
         )
-        self._relay = RelayLink(memory, ports.radio, clock, self._conversations, self._prove, ports.log, ports.jitter)
+        self._relay = RelayLink(
+            memory,
+            ports.radio,
+            clock,
+            self._conversations,
+            self._prove,
+            ports.log,
+            ports.jitter,
+            plain=settings.relay_plain,
+        )
 
     @property
     def relay(self) -> str:

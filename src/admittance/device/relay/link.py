@@ -25,7 +25,10 @@ SERVER_KNOWN_S: Final = 10.0
 
 
 class RelayLink:
-    """Keeps a connection while the device is on a network, enrolled, and knows a relay."""
+    """Keeps a connection while the device is on a network, enrolled, and knows a relay.
+
+    A device that is `plain` can't do TLS and takes the ``ws://`` URLs; any other takes the ``wss://`` URLs alone.
+    """
 
     def __init__(
         self,
@@ -36,6 +39,8 @@ class RelayLink:
         prove: Prove,
         log: Log,
         jitter: Callable[[], float],
+        *,
+        plain: bool = False,
     ) -> None:
         self._memory = memory
         self._radio = radio
@@ -43,6 +48,7 @@ class RelayLink:
         self._conversations = conversations
         self._prove = prove
         self._log = log
+        self._scheme = "ws://" if plain else "wss://"
         self._retrying = Retrying(jitter)
         self._news = asyncio.Event()
         self.connected_to = ""
@@ -63,15 +69,18 @@ class RelayLink:
                 self._retrying.reset()
 
     def _is_ready(self) -> bool:
-        record = self._memory.record
-        has_relay = record.server is not None and bool(record.server.relay_urls)
-        return has_relay and record.operational is not None and self._radio.joined is not None
+        is_enrolled = self._memory.record.operational is not None
+        return is_enrolled and self._radio.joined is not None and bool(self._urls())
+
+    def _urls(self) -> list[str]:
+        server = self._memory.record.server
+        return [url for url in server.relay_urls if url.startswith(self._scheme)] if server else []
 
     async def _connect_once(self) -> float:
         """One connection from its beginning to its end; the seconds to wait afterwards."""
         server = self._memory.record.server
         assert server is not None
-        url = self._retrying.url(server.relay_urls)
+        url = self._retrying.url(self._urls())
         connected_at: float | None = None
         try:
             connection = await connect(
