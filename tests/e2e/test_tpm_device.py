@@ -55,10 +55,11 @@ async def test_a_device_is_enrolled_by_its_tpm_and_known_again_after_a_reset(hom
 
 
 async def provisioned(home: Household, device: RunningDevice) -> None:
-    """Provision a device, and wait until it proved itself to the server."""
-    enrolled = device.told("enrolled")
+    """Provision a device, and wait until it proved itself to the server, and by its TPM's key to the relay."""
+    enrolled, on_relay = device.told("enrolled"), device.told("relay_connected")
     photo = await home.photograph(device)
     await home.provision(photo, *home.wifi(home.stage.wifi_password))
     await until(lambda: device.told("enrolled") > enrolled, f"{device.model} is enrolled.")
     known = device.told("status")
     await until(lambda: device.told("status") > known, f"{device.model} is known.")
+    await until(lambda: device.told("relay_connected") > on_relay, f"{device.model} is on the relay.")

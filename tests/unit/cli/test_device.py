@@ -42,10 +42,14 @@ def test_run_becomes_the_agent_with_its_options(tmp_path: Path, monkeypatch: pyt
     make_birth(tmp_path / "birth")
     became: list[list[str]] = []
     monkeypatch.setattr(program.os, "execv", lambda path, arguments: became.append(arguments))
-    assert run(tmp_path, "--display", "png:screen.png", "--poll-s", "5", "--qr", "url", "--json").exit_code == 0
+    shown = ("--display", "png:screen.png", "--poll-s", "5", "--qr", "url", "--json")
+    talking = ("--application", "lock", "--local", "127.0.0.1:0", "--readings-s", "2", "--relay-plain")
+    assert run(tmp_path, *shown, *talking).exit_code == 0
     options = program.msgspec.json.decode(became[0][-1], type=program.Options)
     assert (options.display, options.png, options.poll_s) == ("png", "screen.png", 5)
     assert (options.qr_form, options.json_logs) == ("url", True)
+    assert (options.application, options.local) == ("lock", "127.0.0.1:0")
+    assert (options.batch_s, options.relay_plain) == (2, True)
 
 
 def test_the_agent_tells_why_it_cannot_start(
