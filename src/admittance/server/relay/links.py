@@ -239,16 +239,21 @@ class _Opened:
 
     def take(self, frame: Frame) -> bool:
         kind, payload = frame.kind, frame.payload
-        if kind is Kind.DATA or kind is Kind.MORE:
-            self._sink.data(payload, final=kind is Kind.DATA)
-        elif kind is Kind.CREDIT:
-            self._sink.credit(int.from_bytes(payload, "big"))
-        elif kind is Kind.OPENED:
+        if kind is Kind.OPENED:
             if not self.opened.done():
                 self.opened.set_result(None)
-        else:
+        elif kind is Kind.CLOSE or kind is Kind.REFUSED:
             self.fail(_reason_in(payload))
             return True
+        elif not self.opened.done():
+            # What came before was sent before this node heard anything of the peer, and is lost.
+            self._write(Kind.CLOSE, bytes([CloseReason.UNAVAILABLE]))
+            self.fail(CloseReason.UNAVAILABLE)
+            return True
+        elif kind is Kind.CREDIT:
+            self._sink.credit(int.from_bytes(payload, "big"))
+        else:
+            self._sink.data(payload, final=kind is Kind.DATA)
         return False
 
     def fail(self, reason: CloseReason) -> None:
@@ -270,21 +275,24 @@ class _Accepted:
         self._link: Link | None = link
         self._number = number
         self._stream: Stream | None = None
+        self._is_told = False
 
     def connected(self, stream: Stream) -> None:
         if self._link is None:
             stream.close(CloseReason.NORMAL)
             return
         self._stream = stream
-        self._write(Kind.OPENED)
+        self._tell()
 
     def refused(self, reason: CloseReason) -> None:
         self._end(Kind.REFUSED, reason)
 
     def data(self, fragment: bytes, *, final: bool) -> None:
+        self._tell()
         self._write(Kind.DATA if final else Kind.MORE, bytes(fragment))
 
     def credit(self, frames: int) -> None:
+        self._tell()
         self._write(Kind.CREDIT, frames.to_bytes(2, "big"))
 
     def closed(self, reason: CloseReason) -> None:
@@ -307,6 +315,12 @@ class _Accepted:
         self._link = None
         if self._stream is not None:
             self._stream.close(reason)
+
+    def _tell(self) -> None:
+        """The peer hears that the stream is open before it hears anything on it."""
+        if not self._is_told:
+            self._is_told = True
+            self._write(Kind.OPENED)
 
     def _end(self, kind: Kind, reason: CloseReason) -> None:
         self._write(kind, bytes([reason]))

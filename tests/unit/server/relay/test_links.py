@@ -265,6 +265,35 @@ async def test_the_loss_of_what_was_sent_last_is_noticed_at_the_next_beat() -> N
     assert pair.two.devices[0].got == [CloseReason.UNAVAILABLE]
 
 
+async def test_a_stream_whose_beginning_was_lost_before_the_peer_was_heard_fails() -> None:
+    pair, app = Pair(), End()
+    pair.two.lose = True
+    opening = asyncio.create_task(pair.one.link.open(LAMP, app))
+    await pair.settle()
+    pair.two.lose = False
+    pair.two.sinks[0].data(b"not the first", final=True)
+    await pair.settle()
+    with pytest.raises(Unavailable):
+        await opening
+    assert app.got == []
+    assert pair.two.devices[0].got == [CloseReason.UNAVAILABLE]
+    assert pair.one.link.stream_count == pair.two.link.stream_count == 0
+
+
+async def test_what_a_device_says_while_it_is_opened_follows_the_opening() -> None:
+    pair, app = Pair(), End()
+
+    async def talkative(device_id: str, sink: StreamSink) -> Stream:
+        sink.data(b"first", final=True)
+        sink.credit(32)
+        await asyncio.sleep(0)
+        return End()
+
+    pair.two.link._open_device = talkative
+    await pair.open(app)
+    assert app.got == [(b"first", True), 32]
+
+
 async def test_a_quiet_link_says_nothing_after_a_while() -> None:
     pair = Pair()
     await pair.open(End())
@@ -356,9 +385,10 @@ class Conversation:
             pair.beat()
 
     def opened(self, index: int) -> Stream | None:
-        if index >= len(self.opening) or not self.opening[index].done() or self.opening[index].exception():
+        task = self.opening[index] if index < len(self.opening) else None
+        if task is None or not task.done() or task.cancelled() or task.exception():
             return None
-        return self.opening[index].result()
+        return task.result()
 
     async def finish(self) -> None:
         """Lose nothing more, and let the nodes find out what is missing."""
