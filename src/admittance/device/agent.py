@@ -134,6 +134,8 @@ async def run(made: Made, *, state: Path, radio: Radio, display: Display, log: L
     lock = FolderLock(state)
     try:
         memory = recall(StateFile(state), lambda: make_keys(made.birth))
+        if memory.record.server is None:
+            forget(state)
         ports = Ports(
             radio=radio,
             display=display,

@@ -19,6 +19,8 @@ from admittance.device.state import (
     recall,
 )
 from admittance.errors import ConfigurationError
+from admittance.protocol.channel.credentials import CredentialList
+from tests.unit.device.channel.apps import App
 from tests.unit.device.killing_files import KillingFiles, PowerCut
 
 KEYS = KeyMaterial(b"seal", b"channel", b"access")
@@ -33,6 +35,8 @@ OWNED = replace(
     server=ServerContact("https://a", "https://b", [b"anchor"]),
     network=PremisesNetwork("home", "correct horse battery"),
     ticket=b"t" * 32,
+    credentials=CredentialList(3).add(App("phone").entry(3), now=1),
+    consent=("temperature",),
 )
 
 
