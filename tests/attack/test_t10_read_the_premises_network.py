@@ -55,7 +55,7 @@ class Ears(httpx.AsyncBaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, content=content)
 
     def look(self) -> None:
-        self.files += [path.read_bytes() for path in self._profile.iterdir()]
+        self.files += [path.read_bytes() for path in self._profile.rglob("*") if path.is_file()]
         if (self._profile / "provisioning.json").exists():
             self.running.append(StateFile(self._profile).load())
 
