@@ -158,7 +158,7 @@ def test_a_state_of_which_nothing_can_be_read_is_not_taken_for_a_first_boot(tmp_
         recall(StateFile(tmp_path), lambda: KEYS)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary())
 def test_arbitrary_bytes_are_a_record_or_damage(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "state.cbor").write_bytes(data)
