@@ -47,8 +47,8 @@ class Keystore:
 
     `configuration_chain` is the configuration key's certificate and its root (DER): what `protocol.sealing` wants.
     `issuing_ca` issues operational certificates; `tls_anchor` certifies the device listeners, `people_ca` the people
-    listener where no certificate is configured. `channel_key` is the server's own end of its conversations with devices
-    (EDHOC, P-256); devices pin its public key. The HMAC keys have 32 bytes each.
+    listener where no certificate is configured. `channel_key` is the server's own end of its conversations with
+    devices (EDHOC, P-256); devices pin its public key. The HMAC keys have 32 bytes each.
     """
 
     directory: Path

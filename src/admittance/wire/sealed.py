@@ -37,9 +37,9 @@ class Configuration(Message, frozen=True, tag="admittance/configuration/1"):
 
     `ticket` is 32 bytes, or empty if the device has nothing to enrol. `network` is empty when the app manages the
     premises network, else 32 bytes of salt and the network encrypted under the app key (try 0). `permits` names the
-    stock endpoints that an owned device opens for this transaction. The device keeps a connection to one of `relay_urls`
-    (``wss://`` or ``ws://``), where `server_channel` (SPKI) is the server's own channel credential; both are empty where
-    the server has no relay.
+    stock endpoints that an owned device opens for this transaction. The device keeps a connection to one of
+    `relay_urls` (``wss://`` or ``ws://``), where `server_channel` (SPKI) is the server's own channel credential; both
+    are empty where the server has no relay.
     """
 
     server_origin: Text
