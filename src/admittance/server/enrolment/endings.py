@@ -28,7 +28,8 @@ async def end_credentials(
     await activations.cancel_activations(connection, key, at)
     await factors.end_codes(connection, device.device_id)
     await factors.end_questions(connection, key)
-    await record_ending(connection, "device", device.device_id, now)
+    if ended or await store.newest_certificate(connection, key) is not None:
+        await record_ending(connection, "device", device.device_id, now)
     return ended
 
 
