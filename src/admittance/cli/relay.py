@@ -1,7 +1,6 @@
 """`admit relay`."""
 
 import asyncio
-import gc
 import signal
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from admittance.server.app import build_relay
 from admittance.server.clock import system_clock
 from admittance.server.config import Config, load_config
 from admittance.server.logs import configure_logs
+from admittance.server.memory import freeze
 from admittance.server.relay.capture import Capture
 
 
@@ -51,8 +51,7 @@ async def _relay(config: Config, capture: Capture | None, as_json: bool) -> None
 
 
 def _ready(config: Config, as_json: bool) -> None:
-    gc.collect()
-    gc.freeze()
+    freeze()
     addresses = {"app_relay": list(config.app_relay_urls), "device_relay": list(config.device_relay_urls)}
     if as_json:
         emit({"event": "ready", **addresses}, as_json=True)

@@ -1,7 +1,6 @@
 """`admit serve`."""
 
 import asyncio
-import gc
 import signal
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from admittance.cli.output import config_option, emit, json_option
 from admittance.server.app import PEOPLE_CA_FILE, build
 from admittance.server.config import Config, load_config
 from admittance.server.logs import configure_logs
+from admittance.server.memory import freeze
 
 
 @click.command()
@@ -41,8 +41,7 @@ async def _serve(config: Config, as_json: bool) -> None:
 
 
 def _announce(config: Config, as_json: bool) -> None:
-    gc.collect()
-    gc.freeze()
+    freeze()
     addresses = {
         "people": config.server.origin,
         "first_contact": config.first_contact_url,

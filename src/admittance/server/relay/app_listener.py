@@ -87,7 +87,7 @@ class AppConnection(Connection):
             self.idle = 0
             self._stream.data(frame.get_payload_as_bytes(), final=True)
             if not self._meter.spend(1, size):
-                self.spend(0, 0)
+                self.make_up()
         else:
             self._take(frame.get_payload_as_bytes(), final=True)
 
@@ -205,7 +205,8 @@ class AppConnection(Connection):
             self._end(CloseCode.QUOTA, CloseReason.QUOTA)
         else:
             self._queue(payload, final=final)
-            self.spend(1, len(payload))
+            if not self._meter.spend(1, len(payload)):
+                self.make_up()
 
     def _queue(self, payload: bytes, *, final: bool) -> None:
         fragments = relay.fragments(payload)

@@ -6,6 +6,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from admittance.protocol.relay.limits import Allowance, Meter
 from admittance.server.relay.gate import source_of
+from admittance.server.relay.transports import resume_reading
 from admittance.wire.relay import CloseCode
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Connection(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self.transport = transport
+        transport.request.headers.clear()
+        transport.response.headers.clear()
         self.node.opened(self)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
@@ -69,7 +72,7 @@ class Connection(WSListener):
         self.closing = True
         if self.paused:
             self.paused = 0
-            self.transport.underlying_transport.resume_reading()
+            resume_reading(self.transport.underlying_transport, self.node.loop)
         self.transport.send_close(cast(WSCloseCode, int(code)), reason.encode())
         self.node.closing(self)
 
@@ -110,12 +113,10 @@ class Connection(WSListener):
         self.paused &= ~why
         if not self.paused and not self.closing:
             self.silent = 0
-            self.transport.underlying_transport.resume_reading()
+            resume_reading(self.transport.underlying_transport, self.node.loop)
 
-    def spend(self, frames: int, size: int) -> None:
-        """Count what came; beyond the allowance, read nothing until it is made up for."""
-        if self._meter.spend(frames, size):
-            return
+    def make_up(self) -> None:
+        """More came than is allowed: read nothing until it is made up for."""
         owed_s = self._meter.owed_s(self.node.time())
         if owed_s and not self.paused & ALLOWANCE:
             self.pause(ALLOWANCE)
@@ -123,12 +124,11 @@ class Connection(WSListener):
 
     def control(self, frame: WSFrame) -> None:
         """Take a frame that carries no data: ping, pong, close; or one that is against the rules."""
-        if frame.msg_type == PING:
-            if not self.closing:
+        if frame.msg_type == PING or frame.msg_type == PONG:
+            if frame.msg_type == PING and not self.closing:
                 self.transport.send_pong(frame.get_payload_as_bytes())
-            self.spend(1, frame.payload_size)
-        elif frame.msg_type == PONG:
-            self.spend(1, frame.payload_size)
+            if not self._meter.spend(1, frame.payload_size):
+                self.make_up()
         elif frame.msg_type == WSMsgType.CLOSE:
             self._answer_close()
         else:

@@ -77,17 +77,19 @@ class DeviceConnection(Connection):
         self.silent = 0
         if frame.msg_type != BINARY or not frame.fin or frame.rsv1 or frame.rsv2 or frame.rsv3:
             self.control(frame)
-        elif self.closing:
-            return
         elif self.proven is None:
             self._take_proof(frame.get_payload_as_bytes())
-        else:
+        elif not self.closing:
+            node = self.node
+            node.is_reading = True
             try:
                 self._take(frame.get_payload_as_bytes())
             except Malformed:
                 self.fail(CloseCode.MALFORMED, CloseReason.PROTOCOL)
-        if frame.last_in_buffer:
-            self.node.flush_apps()
+            finally:
+                if frame.last_in_buffer:
+                    node.is_reading = False
+                    node.flush_apps()
 
     async def open(self, sink: StreamSink) -> Stream:
         """See `DevicePort.open`."""
@@ -177,12 +179,13 @@ class DeviceConnection(Connection):
     def _send(self, batch: bytes) -> None:
         if self.closing:
             return
-        self.node.counters.to_devices += 1
-        if self.node.capture is not None:
-            self.node.capture.to_device(self.device_id, batch)
+        node = self.node
+        node.counters.to_devices += 1
+        if node.capture is not None:
+            node.capture.to_device(self.device_id, batch)
         self.transport.send(BINARY, batch)
         if self.blocked and self.transport.underlying_transport.get_write_buffer_size() > MAX_BLOCKED_BYTES:
-            self.node.loop.call_soon(self.too_slow)
+            node.loop.call_soon(self.too_slow)
 
     def _take_proof(self, data: bytes) -> None:
         if self.paused & PROVING:
@@ -208,8 +211,9 @@ class DeviceConnection(Connection):
         position, end = 0, len(data)
         if not 0 < end <= relay.MAX_BATCH_BYTES:
             raise Malformed("a relay message of a size that is not allowed")
-        if self.node.capture is not None:
-            self.node.capture.from_device(self.device_id, data)
+        node = self.node
+        if node.capture is not None:
+            node.capture.from_device(self.device_id, data)
         frames = 0
         streams = self._streams
         while position < end:
@@ -221,15 +225,15 @@ class DeviceConnection(Connection):
             if position > end or not 1 < length <= _MAX_LENGTH:
                 raise Malformed("a relay frame of a size that is not allowed")
             frames += 1
-            if kind == relay.DATA or kind == relay.MORE:
-                stream = streams.get(number)
-                if stream is not None:
-                    stream.take(data[start:position], final=kind == relay.DATA)
-                    continue
-            self._unusual(number, kind, data[start:position])
+            stream = streams.get(number)
+            if stream is not None and (kind == relay.DATA or kind == relay.MORE):
+                stream.take(data[start:position], final=kind == relay.DATA)
+            else:
+                self._unusual(number, kind, data[start:position])
         self.idle = 0
-        self.node.counters.from_devices += frames
-        self.spend(frames, end)
+        node.counters.from_devices += frames
+        if not self._meter.spend(frames, end):
+            self.make_up()
 
     def _unusual(self, number: int, kind: int, payload: bytes) -> None:
         """A frame that carries no data, or for a stream that is not open."""

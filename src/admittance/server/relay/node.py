@@ -60,6 +60,7 @@ class RelayNode:
         self.conversations: Conversations = NoConversations()
         self.is_blind = False
         self.is_draining = False
+        self.is_reading = False
         self.app_proofs = apps
         self._device_proofs = devices
         self._devices: dict[str, DeviceConnection] = {}
@@ -187,9 +188,9 @@ class RelayNode:
             self._forget_app(connection, connection.identity.account_id)
 
     def touched(self, app: AppConnection) -> None:
-        """There is something to send to that app when all that came at once is read."""
+        """There is something to send to that app, when all is read that came at once."""
         self._touched.append(app)
-        if len(self._touched) == 1:
+        if not self.is_reading and len(self._touched) == 1:
             self.loop.call_soon(self.flush_apps)
 
     def flush_apps(self) -> None:

@@ -18,11 +18,11 @@ from admittance.server.listeners import bind
 from admittance.server.relay.gate import GatedListener
 from admittance.server.relay.node import RelayNode
 from admittance.server.relay.settings import AUTHENTICATION_TIMEOUT_S, CLOSE_TIMEOUT_S
+from admittance.server.relay.transports import BIO_BYTES, shrink_buffers
 from admittance.server.relay.upgrade import Factory, app_upgrades, device_upgrades
 from admittance.server.tls import ListenerContext, server_context
 from admittance.wire.relay import MAX_BATCH_BYTES, MAX_MESSAGE_BYTES
 
-BIO_BYTES = 16384
 READ_BUFFER_BYTES = 2048
 BACKLOG = 512
 NO_CERTIFICATE = bytes(32)
@@ -98,6 +98,8 @@ class RelayListeners:
                 use_aiofastnet=True,
                 **tls,
             )
+            if listener.context is not None:
+                shrink_buffers(server)
             self._servers.append(server)
 
     async def stop(self) -> None:

@@ -1,9 +1,11 @@
 import asyncio
+import socket
 
 import pytest
 
-from admittance.errors import QuotaExceeded, WebSocketClosed
+from admittance.errors import Misuse, QuotaExceeded, WebSocketClosed
 from admittance.protocol.relay.device_mux import StreamClosed, StreamMessage, StreamOpened
+from admittance.server.relay.transports import SMALL_BIO_BYTES, shrink_buffers
 from admittance.wire import relay
 from admittance.wire.relay import CloseCode, CloseReason
 from tests.unit.server.relay.relay_world import DeviceEnd, Enrolled, Login, Site, coap, until
@@ -38,26 +40,19 @@ async def test_many_messages_arrive_once_and_in_order_both_ways(site: Site, app:
     messages = [coap(number % 300) for number in range(300)]
 
     async def echo() -> None:
-        count = 0
-        while count < len(messages):
+        while True:
             event = await device.event()
             if isinstance(event, StreamMessage):
                 await device.send(event.stream, event.data)
-                count += 1
 
-    async def ask() -> list[bytes]:
-        sending = asyncio.create_task(_send_all())
-        received = [await phone.receive() for _ in messages]
-        await sending
-        return received
-
-    async def _send_all() -> None:
+    async def ask() -> None:
         for each in messages:
             await phone.send(each)
 
-    echoing = asyncio.create_task(echo())
-    assert await ask() == messages
-    await echoing
+    working = [asyncio.create_task(echo()), asyncio.create_task(ask())]
+    assert [await phone.receive() for _ in messages] == messages
+    for each in working:
+        each.cancel()
 
 
 async def test_streams_of_apps_do_not_mix(site: Site, app: Login, lamp: Enrolled) -> None:
@@ -130,9 +125,9 @@ async def test_the_newer_connection_of_a_device_wins(site: Site, app: Login, lam
     phone = await site.app(app, lamp.device_id)
     await old.event()
     new = await site.device(lamp)
-    for socket in (old.socket, phone):
+    for ended in (old.socket, phone):
         with pytest.raises(WebSocketClosed) as closed:
-            await socket.receive()
+            await ended.receive()
         assert closed.value.close_code == CloseCode.SUPERSEDED
     await (await site.app(app, lamp.device_id)).send(b"hello")
     assert await new.event() == StreamOpened(1)
@@ -198,3 +193,25 @@ async def _send_until_full(device: DeviceEnd, stream: int) -> list[bytes]:
 async def _serve(device: DeviceEnd) -> None:
     while True:
         await device.event()
+
+
+async def test_what_came_before_an_app_had_to_wait_is_not_forgotten(site: Site, app: Login, lamp: Enrolled) -> None:
+    device = await site.device(lamp)
+    phone = await site.app(app, lamp.device_id)
+    await device.event()
+    connection = phone._writer.get_extra_info("socket")
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    messages = [coap(1) for _ in range(40)] + [coap(900) for _ in range(3)]
+    for each in messages:
+        await phone.send(each)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+    async with asyncio.timeout(10):
+        assert [await device.event() for _ in messages] == [StreamMessage(1, each) for each in messages]
+
+
+async def test_aiofastnet_has_its_buffers_where_they_are_made_smaller(site: Site) -> None:
+    for server in site.services.listeners._servers:
+        assert vars(server)["_ssl_incoming_bio_size"] == SMALL_BIO_BYTES
+        assert vars(server)["_ssl_outgoing_bio_size"] == SMALL_BIO_BYTES
+    with pytest.raises(Misuse):
+        shrink_buffers(object())
