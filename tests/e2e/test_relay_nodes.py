@@ -1,7 +1,6 @@
 """Several relay nodes as processes, over a real NATS and PostgreSQL: streams across them, and what fails how."""
 
 import asyncio
-import shutil
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,72 +10,18 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from admittance.demo.processes import ADMIT, Program
-from admittance.demo.stage import Ports
 from admittance.errors import AdmittanceError
 from admittance.wire.relay import APP_PATH, CloseCode
 from tests.attack.site import Enrolment, Login, Site, database_of_its_own
 from tests.device_world import FakeDevice
 from tests.nats import NatsServer, nats_server
 from tests.relay_ends import AppStream, EchoDevice, open_socket
+from tests.relay_nodes import RelayNode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WITHIN_S = 20.0
 LONG = bytes(range(256)) * 250
-
-
-class Cable:
-    """The network between one node and NATS, which can be cut."""
-
-    def __init__(self, nats_port: int) -> None:
-        self._nats_port = nats_port
-        self._server: asyncio.Server | None = None
-        self._ends: set[asyncio.StreamWriter] = set()
-        self.port = 0
-
-    async def plug(self) -> None:
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def cut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            for end in tuple(self._ends):
-                end.transport.abort()
-            await self._server.wait_closed()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._ends.add(writer)
-        try:
-            nats_reader, nats_writer = await asyncio.open_connection("127.0.0.1", self._nats_port)
-        except OSError:
-            writer.transport.abort()
-            return
-        self._ends.add(nats_writer)
-        await asyncio.gather(_pour(reader, nats_writer), _pour(nats_reader, writer))
-        self._ends -= {writer, nats_writer}
-
-
-async def _pour(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    try:
-        while data := await source.read(65536):
-            sink.write(data)
-            await sink.drain()
-    except OSError:
-        pass
-    sink.transport.abort()
-
-
-@dataclass
-class RelayNode:
-    """`admit relay`, behind a cable of its own to NATS."""
-
-    name: str
-    config: Path
-    ports: Ports
-    cable: Cable
-    program: Program | None = None
 
 
 @dataclass
@@ -97,30 +42,10 @@ class Nodes:
     def app_trust(self) -> ssl.SSLContext:
         return ssl.create_default_context(cadata=self.site.keystore.people_ca.certificate_pem.decode())
 
-    async def add(self, folder: Path) -> None:
-        """Make a relay node's folder: the server's keys and configuration, with addresses and a cable of its own."""
-        cable = Cable(self.nats.port)
-        await cable.plug()
-        node = RelayNode(folder.name, folder / "admittance.toml", Ports.free(), cable)
-        stage = self.site.stage
-        shutil.copytree(stage.data / "keys", folder / "server" / "keys")
-        for opened in (folder / "server", folder / "server" / "keys"):
-            opened.chmod(0o700)
-        text = stage.config.read_text().replace(str(stage.data), str(folder / "server"))
-        text = text.replace(self.nats.url, f"nats://localhost:{cable.port}")
-        for name in ("app_relay", "device_relay"):
-            old, new = getattr(stage.ports, name), getattr(node.ports, name)
-            text = text.replace(f'{name} = "127.0.0.1:{old}"', f'{name} = "127.0.0.1:{new}"')
-        node.config.write_text(text)
-        self.relays.append(node)
-
     async def running(self, index: int) -> RelayNode:
         """That relay node, started again if it was killed."""
         node = self.relays[index]
-        if node.program is None or not node.program.running:
-            command: list[str | Path] = [*ADMIT, "relay", "--config", node.config, "--json"]
-            node.program = await self.site.stage.programs.start(node.name, command)
-            await node.program.ready(lambda: _listens(node.ports.app_relay))
+        await node.run(self.site)
         return node
 
     @asynccontextmanager
@@ -163,16 +88,6 @@ def _echo(fake: FakeDevice, enrolment: Enrolment, trust: ssl.SSLContext, ports: 
     return EchoDevice(fake.device_id, fake.epoch, enrolment.key, enrolment.chain, trust, ports)
 
 
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    await writer.wait_closed()
-    return True
-
-
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(WITHIN_S):
         while not condition():
@@ -195,10 +110,10 @@ async def nodes(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             made = Nodes(site, nats, await site.account("ann"))
             for name in ("relay-one", "relay-two"):
                 (folder / name).mkdir()
-                await made.add(folder / name)
+                made.relays.append(await RelayNode.beside(site, folder / name, nats.port))
             yield made
             for relay in made.relays:
-                await relay.cable.cut()
+                await relay.unplug()
 
 
 async def test_an_app_and_a_device_on_different_nodes_exchange(nodes: Nodes) -> None:
@@ -238,13 +153,13 @@ async def test_revocation_reaches_a_node_whose_bus_is_cut_off(nodes: Nodes) -> N
             await nodes.app(one.ports.app_relay, device.device_id),
             await nodes.app(two.ports.app_relay, other.device_id),
         ]
-        await one.cable.cut()
+        await one.bus.cut()
         for each in (device, other):
             await nodes.owner.ask("POST", f"/api/devices/{each.device_id}/revoke", {"reason": "lost"})
         assert [await ended(stream) for stream in streams] == [CloseCode.REVOKED] * 2
         await until(lambda: CloseCode.REVOKED in device.closings and CloseCode.REVOKED in other.closings)
         assert device.port is None
-        await one.cable.plug()
+        await one.bus.plug()
 
 
 async def test_a_login_that_ends_ends_its_streams_on_every_node(nodes: Nodes) -> None:
