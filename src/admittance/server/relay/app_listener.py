@@ -142,6 +142,11 @@ class AppConnection(Connection):
         text = self.node.retry_after() if reason.close_code is CloseCode.UNAVAILABLE else ""
         self._end(reason.close_code, reason, text)
 
+    def sweep(self, idle_sweeps: int) -> None:
+        if self.identity is not None and self.node.clock() >= self.identity.expires_at:
+            self._end(CloseCode.NOT_AUTHENTICATED, CloseReason.NORMAL)
+        super().sweep(idle_sweeps)
+
     def too_slow(self) -> None:
         self._end(CloseCode.IDLE, CloseReason.IDLE)
 

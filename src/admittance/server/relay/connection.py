@@ -117,10 +117,16 @@ class Connection(WSListener):
 
     def make_up(self) -> None:
         """More came than is allowed: read nothing until it is made up for."""
-        owed_s = self._meter.owed_s(self.node.time())
-        if owed_s and not self.paused & ALLOWANCE:
+        if not self.paused & ALLOWANCE:
             self.pause(ALLOWANCE)
-            self.node.loop.call_later(owed_s, self.resume, ALLOWANCE)
+            self._resume_when_made_up()
+
+    def _resume_when_made_up(self) -> None:
+        owed_s = self._meter.owed_s(self.node.time())
+        if owed_s and not self.closing:
+            self.node.loop.call_later(owed_s, self._resume_when_made_up)
+        else:
+            self.resume(ALLOWANCE)
 
     def control(self, frame: WSFrame) -> None:
         """Take a frame that carries no data: ping, pong, close; or one that is against the rules."""

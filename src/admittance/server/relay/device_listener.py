@@ -140,7 +140,8 @@ class DeviceConnection(Connection):
         """The stream's holder ends it. Stream 0 is never closed: with it the connection ends."""
         if number == relay.SERVER_STREAM:
             self.fail(reason.close_code, reason)
-        elif self._streams.pop(number, None) is not None:
+        elif (stream := self._streams.pop(number, None)) is not None:
+            stream.over()
             self.send_frame(relay.close_frame(number, reason))
 
     def end_streams(self, reason: CloseReason) -> None:
@@ -149,7 +150,7 @@ class DeviceConnection(Connection):
             if number != relay.SERVER_STREAM:
                 del self._streams[number]
                 self.send_frame(relay.close_frame(number, reason))
-                stream.sink.closed(reason)
+                stream.over(reason)
 
     def fail(self, code: CloseCode, reason: CloseReason, text: str = "") -> None:
         """End the connection and all its streams."""
@@ -173,7 +174,7 @@ class DeviceConnection(Connection):
         streams, self._streams = self._streams, {}
         self._queue.clear()
         for stream in streams.values():
-            stream.sink.closed(reason)
+            stream.over(reason)
         self.node.device_left(self)
 
     def _send(self, batch: bytes) -> None:
@@ -249,4 +250,4 @@ class DeviceConnection(Connection):
             stream.sink.credit(frame.credit)
         else:
             del self._streams[number]
-            stream.sink.closed(frame.reason)
+            stream.over(frame.reason)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from admittance.errors import Malformed
+from admittance.server.relay.defaults import NO_SINK
 from admittance.server.relay.ports import StreamSink
 from admittance.wire import relay
 from admittance.wire.relay import CloseReason
@@ -34,6 +35,15 @@ class LocalStream:
 
     def close(self, reason: CloseReason) -> None:
         self._device.end_stream(self.number, reason)
+
+    def over(self, reason: CloseReason | None = None) -> None:
+        """Tell the holder `reason`, if it isn't the one who ended the stream, and let go of it.
+
+        Holder and stream point to each other, and to a connection that costs kilobytes until it is collected.
+        """
+        sink, self.sink = self.sink, NO_SINK
+        if reason is not None:
+            sink.closed(reason)
 
     def take(self, fragment: bytes, *, final: bool) -> None:
         """A fragment from the device. Raises `Malformed` beyond its credit, or for a message that gets too long."""
