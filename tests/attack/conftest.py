@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.attack.channel_site import ChannelSite
 from tests.attack.factor_site import FactorSite, factor_site
 from tests.attack.nodes import Nodes, nodes_of
+from tests.attack.relay_site import RelaySite
 from tests.attack.site import LAMP, LOCK, Site, site_on
 from tests.attack.world import World
 
@@ -80,8 +82,22 @@ async def lock_world(grounds: Site) -> AsyncIterator[World]:
         yield opened
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def relayed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ChannelSite]:
+    """Two devices and their owner's app, and between them a relay that is an attacker's."""
+    async with ChannelSite.open(tmp_path_factory.mktemp("relayed")) as opened:
+        yield opened
+
+
 @asynccontextmanager
 async def _world_of(grounds: Site, model: str) -> AsyncIterator[World]:
     world = World(grounds.stage, grounds.folders(model))
     yield world
     await world.power_cut()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def two_nodes(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RelaySite]:
+    """A server of two relay nodes, with premises."""
+    async with RelaySite.open(tmp_path_factory.mktemp("two"), postgres_url, lamps=6) as opened:
+        yield opened
