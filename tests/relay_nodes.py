@@ -94,7 +94,9 @@ class RelayNode:
             lambda carry: asyncio.start_server(carry, "127.0.0.1", bus_port),
             lambda: asyncio.open_connection("127.0.0.1", nats_port),
         )
-        far = str(make_url(site.database_url).query["host"])
+        url = make_url(site.database_url)
+        far = str(url.query["host"])
+        near = url.update_query_dict({"host": str(folder)}).render_as_string(hide_password=False)
         database = Cable(
             lambda carry: asyncio.start_unix_server(carry, folder / POSTGRES_SOCKET),
             lambda: asyncio.open_unix_connection(f"{far}/{POSTGRES_SOCKET}"),
@@ -104,12 +106,17 @@ class RelayNode:
         shutil.copytree(stage.data / "keys", data / "keys")
         for opened in (data, data / "keys"):
             opened.chmod(0o700)
-        text = stage.config.read_text().replace(str(stage.data), str(data))
-        text = text.replace(f"nats://localhost:{nats_port}", f"nats://localhost:{bus_port}")
-        text = text.replace(f"host={far}", f"host={folder}")
-        for name in ("app_relay", "device_relay"):
-            old, new = getattr(stage.ports, name), getattr(ports, name)
-            text = text.replace(f'{name} = "127.0.0.1:{old}"', f'{name} = "127.0.0.1:{new}"')
+        changes = {
+            str(stage.data): str(data),
+            f"nats://localhost:{nats_port}": f"nats://localhost:{bus_port}",
+            site.database_url: near,
+            f"127.0.0.1:{stage.ports.app_relay}": f"127.0.0.1:{ports.app_relay}",
+            f"127.0.0.1:{stage.ports.device_relay}": f"127.0.0.1:{ports.device_relay}",
+        }
+        text = stage.config.read_text()
+        for old, new in changes.items():
+            assert old in text
+            text = text.replace(old, new)
         config = folder / "admittance.toml"
         config.write_text(text)
         return cls(folder.name, config, ports, bus, database, folder / "seen.jsonl")
