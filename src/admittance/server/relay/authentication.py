@@ -39,7 +39,7 @@ _UNIFORM = "The connection is not authenticated."
 class ProvenDevice:
     """A device that holds the key of its certificate. `is_ended`: its access of that epoch is over.
 
-    `last_ending` is the number of the newest ending that its certificate came after.
+    `last_ending` is the number of the newest ending that its certificate came after; that expires at `expires_at`.
     """
 
     device_id: str
@@ -47,6 +47,7 @@ class ProvenDevice:
     epoch: int
     is_ended: bool
     last_ending: int
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +116,16 @@ class DeviceProofs:
         if record.reported is not None:
             async with self._database.transaction() as connection:
                 await self._sightings.note(connection, record, "relay", source, now)
-        refusal = _refusal(row, record, proof, now, attested=attested)
+        is_ended = not _is_current(row, record)
+        refusal = _refusal(row, record, proof, now, is_ended=is_ended, attested=attested)
         if refusal:
             await self._refuse(record, refusal, source, now)
-        is_ended = not _is_current(row, record)
         if not is_ended and (record.last_seen_at is None or now - record.last_seen_at >= SEEN_EVERY_S):
             async with self._database.transaction() as connection:
                 await registry.saw(connection, record.registry_key, now)
-        return ProvenDevice(record.device_id, record.registry_key, row.certificate_epoch, is_ended, last)
+        return ProvenDevice(
+            record.device_id, record.registry_key, row.certificate_epoch, is_ended, last, row.not_after
+        )
 
     async def _refuse(self, record: DeviceRecord, reason: str, source: str, now: int) -> None:
         if self._is_due((record.device_id, reason), now):
@@ -222,13 +225,18 @@ def _verify(leaf: bytes, issuer: x509.Certificate, signature: bytes, signed: byt
         raise AuthenticationFailed(_UNIFORM) from None
 
 
-def _refusal(row: Row[Any], record: DeviceRecord, proof: RelayProof, now: int, *, attested: bool) -> str:
-    """Why a genuine certificate proves nothing here, in one word; empty if it does."""
+def _refusal(
+    row: Row[Any], record: DeviceRecord, proof: RelayProof, now: int, *, is_ended: bool, attested: bool
+) -> str:
+    """Why a genuine certificate proves nothing here, in one word; empty if it does.
+
+    A device whose access ended hears of it by an expired certificate, too: it may have been off for long.
+    """
     if record.device_id != proof.device_id:
         return "another_device"
     if row.certificate_epoch != proof.epoch:
         return "another_epoch"
-    if row.not_after <= now:
+    if row.not_after <= now and not is_ended:
         return "certificate_expired"
     if record.assurance == "tpm" and not attested:
         return "key_not_in_tpm"

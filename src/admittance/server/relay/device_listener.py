@@ -163,6 +163,13 @@ class DeviceConnection(Connection):
         """End the connection of a device whose access ended."""
         self.fail(CloseCode.REVOKED, CloseReason.REVOKED)
 
+    def sweep(self, idle_sweeps: int) -> None:
+        proven = self.proven
+        if proven is not None and not proven.is_ended and self.node.clock() >= proven.expires_at:
+            # The device has a new certificate by now, and proves itself by that at once.
+            self.fail(CloseCode.UNAVAILABLE, CloseReason.UNAVAILABLE, relay.retry_after_text(0))
+        super().sweep(idle_sweeps)
+
     def too_slow(self) -> None:
         self.fail(CloseCode.IDLE, CloseReason.UNAVAILABLE)
 

@@ -81,6 +81,26 @@ async def test_an_app_is_cut_off_when_its_token_expires(sqlite_database: Databas
         assert (await closing(phone)).close_code == CloseCode.NOT_AUTHENTICATED
 
 
+async def test_a_device_proves_itself_anew_when_its_certificate_expires(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    async with relay_site(sqlite_database, tmp_path, silence_s=3) as site:
+        device = await site.device(await site.enrolled(await site.world.account()))
+        site.world.clock.pass_s(8 * 24 * 3600)
+        closed = await closing(device.socket)
+        assert (closed.close_code, relay.parse_retry_after(closed.reason)) == (CloseCode.UNAVAILABLE, 0)
+
+
+async def test_a_revoked_device_that_was_off_until_its_certificate_expired_is_told(
+    site: Site, ann: AuthenticatedAccount, lamp: Enrolled
+) -> None:
+    await revoke(site, ann, lamp)
+    site.world.clock.pass_s(8 * 24 * 3600)
+    device = await site.device(lamp)
+    assert site.node.port(lamp.device_id) is None
+    assert (await closing(device.socket)).close_code == CloseCode.REVOKED
+
+
 async def test_a_blind_node_ends_streams_and_opens_none_until_it_sees(site: Site, app: Login, lamp: Enrolled) -> None:
     device = await site.device(lamp)
     phone = await site.app(app, lamp.device_id)
