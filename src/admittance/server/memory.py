@@ -10,4 +10,4 @@ def freeze() -> None:
     """Called once, when everything is there that stays until the end: what exists is never looked at again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 50, 50)
+    gc.set_threshold(YOUNG_OBJECTS, 20, 20)

@@ -87,6 +87,7 @@ class Connection(WSListener):
         self.silent += 1
         self.idle += 1
         if self.silent >= SILENT_SWEEPS or self.blocked > SILENT_SWEEPS:
+            self.node.counters.silent += 1
             self.too_slow()
         elif self.idle > idle_sweeps:
             self.idled()
