@@ -68,9 +68,10 @@ class Conversations:
     def with_app(self, carrier: Carrier, peer: Hashable, *, datagrams: bool = False) -> Conversation | None:
         """The conversation of an app at the other end of `carrier`; None where no more are taken.
 
-        `peer` tells carriers apart; `datagrams` that this one is UDP.
+        `peer` tells carriers apart; `datagrams` that this one is UDP. Where there are too many, the oldest that has
+        proven nothing gives way: strangers can hold no place for long.
         """
-        if len(self._open) >= MAX_CONVERSATIONS:
+        if len(self._open) >= MAX_CONVERSATIONS and not self._make_room():
             return None
         conversation = self._begin(carrier, peer, self._find_app, self._admit, datagrams)
         conversation.limit_handshake()
@@ -140,6 +141,13 @@ class Conversations:
         if conversation is self._server:
             self._server = None
             self._server_established.clear()
+
+    def _make_room(self) -> bool:
+        for conversation in self._open:
+            if conversation.entry is None and conversation is not self._server:
+                conversation.end(CloseReason.QUOTA)
+                return True
+        return False
 
     def _begin(
         self,

@@ -240,10 +240,22 @@ async def test_who_proves_nothing_in_time_is_hung_up_on(
     assert line.closed is CloseReason.IDLE
 
 
-async def test_conversations_are_bounded(tmp_path: Path, owner: App) -> None:
+async def test_strangers_give_way_to_each_other_and_to_apps(tmp_path: Path, owner: App) -> None:
     house = House(tmp_path, owner)
-    lines = [Line(house, owner) for _ in range(MAX_CONVERSATIONS + 1)]
-    opened = [house.conversations.with_app(line, id(line)) for line in lines]
-    assert [conversation is None for conversation in opened] == [False] * MAX_CONVERSATIONS + [True]
+    proven = await house.call(owner)
+    strangers = [Line(house, App("stranger")) for _ in range(MAX_CONVERSATIONS)]
+    for line in strangers:
+        assert house.conversations.with_app(line, id(line)) is not None
+    assert len(house.conversations) == MAX_CONVERSATIONS
+    assert [line.closed for line in strangers] == [CloseReason.QUOTA] + [None] * (MAX_CONVERSATIONS - 1)
+    assert (await house.call(owner)).is_open
+    assert proven.is_open
+
+
+async def test_proven_conversations_are_bounded(tmp_path: Path, owner: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("admittance.device.channel.conversations.MAX_CONVERSATIONS", 2)
+    house = House(tmp_path, owner)
+    assert [(await house.call(owner)).is_open for _ in range(2)] == [True, True]
+    assert house.conversations.with_app(Line(house, owner), "third") is None
     house.conversations.end_all()
     assert len(house.conversations) == 0
