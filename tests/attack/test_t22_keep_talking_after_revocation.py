@@ -9,6 +9,7 @@ anything else that would end a stream.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import cycle
 
 import pytest
 import pytest_asyncio
@@ -86,14 +87,13 @@ async def bus_that_is(two_nodes: RelaySite, state: str) -> AsyncIterator[None]:
 async def test_what_ends_a_devices_access_ends_its_streams_on_every_node(
     two_nodes: RelaySite, talking: Talking, bus: str
 ) -> None:
-    """Streams between nodes end with the bus, so they are there only where it stays."""
+    """The devices are at both nodes, or at the one that is cut off. Streams between nodes end with the bus."""
     owner, nodes = await two_nodes.site.somebody("owner"), two_nodes.nodes
-    at = nodes[1:] if bus == "cut off" else nodes
+    at = (nodes[1],) if bus == "cut off" else nodes
     kept = [await victim(talking, owner, "", node, node) for node in at]
     victims = [
         await victim(talking, owner, ending, node, *(nodes if bus == "up" else (node,)))
-        for ending in ENDINGS
-        for node in at
+        for ending, node in zip(ENDINGS, cycle(at), strict=False)
     ]
     async with bus_that_is(two_nodes, bus):
         for each in victims:
