@@ -83,6 +83,8 @@ def build_relay(config: Config, capture: Capture | None = None, *, clock: Clock 
     if not config.has_relay:
         raise ConfigurationError("[listen] app_relay and device_relay are empty: set both.")
     foundation = open_foundation(config, clock=clock, create=False)
+    if not foundation.database.is_sqlite and not config.bus.url:
+        raise ConfigurationError("[bus] url is empty: this node and the others would not hear of each other.")
     relay = relay_services.build(foundation, account_services(foundation), capture)
     return RelayServer(foundation, relay_secured(foundation, relay, prefix="relay-"), relay)
 

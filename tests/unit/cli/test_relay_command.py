@@ -79,3 +79,15 @@ def _anchor(folder: Path) -> Path:
     path = folder / "anchor.pem"
     path.write_bytes(open_keystore(folder / "data" / "keys", now=0.0, create=False).tls_anchor.certificate_pem)
     return path
+
+
+def test_a_node_that_shares_a_database_needs_a_bus(tmp_path: Path) -> None:
+    config, _ = write_config(tmp_path)
+    server = serve(config, "serve")
+    assert server.stdout is not None
+    server.stdout.readline()
+    assert stop(server) == 0
+    config.write_text(config.read_text() + "[database]\nurl = 'postgresql+asyncpg://nobody@localhost/none'\n")
+    refused = CliRunner().invoke(main, ["relay", "--config", str(config), "--json"])
+    assert refused.exit_code == 6
+    assert "[bus] url" in json.loads(refused.output)["detail"]
