@@ -20,7 +20,7 @@ class Actuator(Application):
     def __init__(self) -> None:
         super().__init__("actuator")
         self.latest = ""
-        self._numbers = count(1)
+        self._numbers = count(1 << 16)
 
     def start(self, host: Host) -> None:
         super().start(host)

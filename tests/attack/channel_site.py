@@ -73,9 +73,9 @@ class Talk:
         """The app's latest stream, in the attacker's hands."""
         return next(each for each in reversed(self.site.relay.streams) if each.source in self.phone.sources)
 
-    async def order(self, timeout_s: float = ANSWER_S) -> bool:
-        """Give an order that nobody gave before; whether the app was told that it was carried out."""
-        order = self.site.new_order(self.device)
+    async def order(self, timeout_s: float = ANSWER_S, order: str = "") -> bool:
+        """Give an order, by itself one that nobody gave before; whether the app was told that it was carried out."""
+        order = order or self.site.new_order(self.device)
         try:
             answer = await self.channel.post("/orders", Content.of_text(order), timeout_s=timeout_s)
         except AdmittanceError:
@@ -189,7 +189,7 @@ class ChannelSite:
 
     def new_order(self, device: Device) -> str:
         """An order of the owner's."""
-        order = f"order-{next(self._numbers)}-{os.urandom(8).hex()}"
+        order = f"order {next(self._numbers):06} {os.urandom(8).hex()}"
         self._orders.setdefault(device.device_id, []).append(order)
         return order
 

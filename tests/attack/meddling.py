@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -36,14 +36,13 @@ def extended(data: bytes) -> bytes:
 
 def with_token_of(other: bytes, data: bytes) -> bytes:
     """A message under the token of another one."""
-    end = 2 + other[0]
-    return data[:2] + other[2:end] + data[end:]
+    return data[:2] + token_of(other) + data[2 + data[0] :]
 
 
 class ChangeOne:
-    """Changes the message of that number in one direction, in each stream."""
+    """Puts another message in the place of the one of that number in one direction, or none, in each stream."""
 
-    def __init__(self, change: Callable[[bytes], bytes], way: Way, number: int) -> None:
+    def __init__(self, change: Callable[[bytes], bytes | None], way: Way, number: int) -> None:
         self._change = change
         self._at = (way, number)
         self.changed = 0
@@ -52,14 +51,20 @@ class ChangeOne:
         if (way, len(stream.going(way)) - 1) != self._at:
             return (data,)
         self.changed += 1
-        return (self._change(data),)
+        changed = self._change(data)
+        return () if changed is None else (changed,)
 
 
 class Again:
-    """Sends everything twice, and the latest requests once more whenever there is another one."""
+    """Sends everything twice, and with each request so many of those before it."""
+
+    def __init__(self, earlier: int = 0) -> None:
+        self._earlier = earlier
 
     def __call__(self, stream: Stream, way: Way, data: bytes) -> Iterable[bytes]:
-        return (data, data, *(stream.going(way)[-6:] if way is TO_DEVICE else ()))
+        requests = stream.going(TO_DEVICE)
+        earlier = requests[max(0, len(requests) - 1 - self._earlier) : -1] if way is TO_DEVICE else ()
+        return (data, data, *earlier)
 
 
 class Stale:
@@ -245,3 +250,30 @@ class Lie:
         lies = [CoapMessage(code, message.token, payload=b"forged") for code in self.codes]
         stream_.send(TO_APP, *map(stream.encode, lies))
         return (data,)
+
+
+def bit_flipped(data: bytes, bit: int) -> bytes:
+    """The message with that bit changed, counted from its beginning."""
+    return (int.from_bytes(data, "big") ^ (1 << (8 * len(data) - 1 - bit))).to_bytes(len(data), "big")
+
+
+class FlipEach:
+    """Changes a bit of each protected request of the first stream, or of its answer: in the first one the first of
+    `bits`, and so on."""
+
+    def __init__(self, way: Way, bits: Sequence[int]) -> None:
+        self._way = way
+        self._bits = bits
+        self._stream: Stream | None = None
+
+    def __call__(self, stream: Stream, way: Way, data: bytes) -> Iterable[bytes]:
+        self._stream = self._stream or stream
+        if stream is not self._stream or way is not self._way or len(stream.going(way)) <= HANDSHAKE:
+            return (data,)
+        tokens = [token_of(request) for request in stream.going(TO_DEVICE)[HANDSHAKE:]]
+        number = tokens.index(token_of(data))
+        return (bit_flipped(data, self._bits[number]) if number < len(self._bits) else data,)
+
+
+def token_of(data: bytes) -> bytes:
+    return data[2 : 2 + data[0]]

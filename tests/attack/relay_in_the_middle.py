@@ -107,6 +107,7 @@ class Stream:
     meddle: Meddle
     app: Side
     node: Side
+    is_open: bool = True
     seen: list[tuple[Way, bytes]] = field(default_factory=list)
     sent: list[tuple[Way, bytes]] = field(default_factory=list)
 
@@ -126,7 +127,10 @@ class Stream:
         self.node.cut()
 
     async def carry(self) -> None:
-        await until_one_ends(self._pump(Way.TO_DEVICE), self._pump(Way.TO_APP))
+        try:
+            await until_one_ends(self._pump(Way.TO_DEVICE), self._pump(Way.TO_APP))
+        finally:
+            self.is_open = False
 
     async def _pump(self, way: Way) -> None:
         source, target = (self.app, self.node) if way is Way.TO_DEVICE else (self.node, self.app)

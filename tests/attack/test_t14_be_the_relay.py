@@ -128,7 +128,7 @@ async def test_a_relay_that_changes_any_message_of_a_conversation(
 
 
 async def test_a_relay_that_replays_the_requests_of_a_stream(site: ChannelSite) -> None:
-    async with site.talk(Again()) as talk:
+    async with site.talk(Again(earlier=6)) as talk:
         for _ in range(4):
             assert await talk.order(timeout_s=10)
         sent = [data for way, data in talk.stream.sent if way is TO_DEVICE]
