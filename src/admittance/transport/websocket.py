@@ -222,6 +222,13 @@ class WebSocket:
             await self._send(event.response())
         return self._end(int(event.code), event.reason or "")
 
+    async def _closing(self) -> WebSocketClosed:
+        """Why nothing can be sent any more: the peer's close may wait behind other events."""
+        for event in self._waiting:
+            if isinstance(event, CloseConnection):
+                return await self._closed_by_peer(event)
+        return self._end(ABNORMAL, "closing")
+
     async def _refuse(self, code: int, reason: str) -> WebSocketClosed:
         """Tell the peer what it did wrong, and end."""
         if self._connection.state is ConnectionState.OPEN:
@@ -234,7 +241,7 @@ class WebSocket:
         try:
             data = self._connection.send(event)
         except ProtocolError as error:
-            raise self._end(ABNORMAL, "closing") from error
+            raise await self._closing() from error
         try:
             async with asyncio.timeout(self._limits.send_s):
                 await self._write(data)

@@ -274,3 +274,16 @@ async def test_no_bytes_of_the_peer_raise_anything_else(data: bytes) -> None:
 async def _receive_all(socket: WebSocket) -> None:
     while True:
         await socket.receive()
+
+
+async def test_who_sends_first_learns_why_the_peer_closed_at_once() -> None:
+    message, close = b"\x82\x02hi", b"\x88\x05\x11\x97why"
+    async with streams(upgraded(message + close)) as (reader, writer):
+        socket = await WebSocket.connect(reader, writer, host="x", target="/")
+        with pytest.raises(WebSocketClosed) as closed:
+            await socket.send(b"first")
+        assert (closed.value.close_code, closed.value.reason) == (4503, "why")
+        assert await socket.receive() == b"hi"
+        with pytest.raises(WebSocketClosed) as closed:
+            await socket.receive()
+        assert closed.value.close_code == 4503
