@@ -155,10 +155,10 @@ async def ticket_of(login: Login, device_id: str) -> bytes:
     return base64url.decode(answer["ticket"])
 
 
-async def ended(stream: AppStream) -> int:
-    """Wait until a stream ends; the code that it ends with."""
+async def ended(*streams: AppStream) -> set[int]:
+    """Wait until all of these streams ended; the codes that they ended with."""
     async with asyncio.timeout(ENDS_WITHIN_S):
-        return await stream.closed()
+        return set(await asyncio.gather(*(stream.closed() for stream in streams)))
 
 
 async def refused(opening: Any) -> int:
