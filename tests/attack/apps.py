@@ -1,12 +1,13 @@
 """Apps of people, each with keys of its own, on the way to real devices."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import msgspec
 
@@ -15,7 +16,7 @@ from admittance.client.channel.connecting import connect_as
 from admittance.client.channel.content import Content
 from admittance.client.channel.device_channel import DeviceChannel
 from admittance.client.channel.known_devices import KnownDevice
-from admittance.client.session_store import KEY_FILE, Session, SessionStore
+from admittance.client.session_store import KEY_FILE, SESSION_FILE, Session, SessionStore
 from admittance.errors import AdmittanceError, DeviceOffline
 from admittance.protocol.channel.edhoc import ChannelKey
 from tests.attack.site import Login
@@ -23,6 +24,13 @@ from tests.attack.world import Device, until
 
 LOCK = "/lock"
 LOCKED, UNLOCKED = Content.of_cbor({"state": "locked"}), Content.of_cbor({"state": "unlocked"})
+
+
+class HasId(Protocol):
+    """A device, whoever it is."""
+
+    @property
+    def device_id(self) -> str: ...
 
 
 @dataclass
@@ -65,16 +73,23 @@ class App:
     def card(self) -> AppCard:
         return self.store.app_keys().card(self.profile.name)
 
-    def knows(self, device: Device) -> KnownDevice:
+    def knows(self, device: HasId) -> KnownDevice:
         return self.store.devices.find(device.device_id)
 
     def learn(self, device: KnownDevice, admission: bytes = b"") -> None:
         """Hear from somebody else of a device, and of an admission to it."""
         self.store.devices.keep(msgspec.structs.replace(device, admission=admission))
 
-    def far(self, device: Device, **options: Any) -> AbstractAsyncContextManager[DeviceChannel]:
-        """A channel through the relay."""
-        return connect_as(self.store, self.knows(device), self.key, find=_nowhere, **options)
+    def another(self, folder: Path) -> "App":
+        """One more app with the same login, and keys of its own."""
+        folder.mkdir(parents=True)
+        for name in (SESSION_FILE, KEY_FILE):
+            shutil.copy(self.profile / name, folder / name)
+        return App(SessionStore(folder))
+
+    def far(self, device: HasId, key: ChannelKey | None = None) -> AbstractAsyncContextManager[DeviceChannel]:
+        """A channel through the relay, with another key than the app's if one is given."""
+        return connect_as(self.store, self.knows(device), key or self.key, find=_nowhere)
 
     def near(self, device: Device) -> AbstractAsyncContextManager[DeviceChannel]:
         """A channel over the local network."""

@@ -24,8 +24,11 @@ from admittance.protocol.signing import sign1, spki_of
 from admittance.server.enrolment.issuance import CertificateIssuer
 from admittance.wire import message
 from admittance.wire.enrolment import DeviceStatus, EnrolmentRequest
+from admittance.wire.relay import CloseCode
+from tests.attack.relay_site import device_trust, until
 from tests.attack.site import CBOR, ON_SQLITE, Enrolment, Site, code_of, enrolled, new_key, seen
 from tests.device_world import FakeDevice
+from tests.relay_ends import EchoDevice
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -185,7 +188,7 @@ async def test_a_device_is_nobody_but_itself(site: Site, victim: tuple[FakeDevic
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def hasty_site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """A server whose certificates live for some seconds: they begin a minute ago."""
-    policy = f"certificate_ttl_s = {60 + LIFE_S}"
+    policy = f"certificate_ttl_s = {60 + LIFE_S}\n[relay]\nsilence_s = 3"
     async with Site.open(tmp_path_factory.mktemp("hasty"), policy=policy, lamps=0, locks=0) as opened:
         yield opened
 
@@ -195,12 +198,19 @@ async def test_an_expired_certificate_opens_no_connection_and_keeps_none(hasty_s
     enrolment = await site.onboard(await site.account(), device)
     held = site.as_device(enrolment.key, enrolment.chain)
     assert (await held.get(STATUS)).status_code == 200
+    port = site.stage.ports.device_relay
+    relayed = EchoDevice(device.device_id, 1, enrolment.key, enrolment.chain, device_trust(site), [port])
+    relayed.start()
+    await until(lambda: relayed.port == port)
     end = enrolment.certificate.not_valid_after_utc
     await asyncio.sleep((end - datetime.now(UTC)).total_seconds() + 1.1)
     refused = await held.get(STATUS)
     assert (refused.status_code, code_of(refused)) == (401, "authentication_failed")
     with pytest.raises(httpx.TransportError):
         await site.as_device(enrolment.key, enrolment.chain).get(STATUS)
+    await until(lambda: len(relayed.closings) > 1)
+    assert relayed.closings[:2] == [CloseCode.UNAVAILABLE, CloseCode.NOT_AUTHENTICATED]
+    await relayed.stop()
 
 
 class _Asks(FakeDevice):

@@ -44,7 +44,7 @@ class Home:
 
     def another_app(self, name: str) -> App:
         """One more app with the owner's login, which no device lets in yet."""
-        return app_of(self.owner, self.two_nodes, self.folder / name)
+        return self.app.another(self.folder / name)
 
     async def add(self, lock: Device, name: str) -> App:
         """One more app that a lock lets in as its owner's."""

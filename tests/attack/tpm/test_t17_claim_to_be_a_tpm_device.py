@@ -4,7 +4,13 @@ TPM session in a device's name.
 
 import pytest
 
-from tests.attack.site import code_of, seen
+from admittance.protocol.signing import SoftwareSigner
+from admittance.wire import message
+from admittance.wire.relay import CloseCode, RelayAccepted
+from tests.attack.claims import Said, introduced
+from tests.attack.relay_site import refused
+from tests.attack.site import code_of, new_key, seen
+from tests.attack.site import enrolled as enrolled_with
 from tests.attack.tpm.conftest import Enrolled
 from tests.attack.tpm_site import STATUS, TpmSite
 
@@ -80,3 +86,22 @@ async def test_the_device_api_of_first_contact_needs_a_session(tpms: TpmSite) ->
     for headers in ({}, {"authorization": "Bearer x"}, {"x-forwarded-tls-client-cert": "x"}):
         answer = await tpms.site.device_side.get(STATUS, headers=headers)
         assert (answer.status_code, code_of(answer)) == (401, "authentication_failed")
+
+
+async def test_the_relay_takes_no_key_that_is_not_in_the_tpm(tpms: TpmSite) -> None:
+    """A certificate of the time before the device proved its TPM, whose key was in software and got out."""
+    device, key = tpms.device(model="vault-1"), new_key()
+    ticket = (await tpms.site.claim(await tpms.site.somebody("owner"), device)).ticket
+    stolen = enrolled_with(await tpms.site.enrol(device, ticket, key), key)
+    software = Said(stolen.chain[0], SoftwareSigner(key), device.device_id, device.epoch)
+    socket = await introduced(tpms.site, software.proof)
+    message.decode(await socket.receive(), RelayAccepted)
+    kept = await tpms.enrol(device)
+    assert await refused((await introduced(tpms.site, software.proof)).receive()) == CloseCode.NOT_AUTHENTICATED
+    in_tpm = Said(kept.chain[0], device.tpm.signer(kept.key), device.device_id, device.epoch)
+    newer = await introduced(tpms.site, in_tpm.proof)
+    message.decode(await newer.receive(), RelayAccepted)
+    assert await refused(socket.receive()) == CloseCode.SUPERSEDED
+    newer.abort()
+    told = {(row[4], row[5]) for _, row in await tpms.site.rows("audit") if row[2] == "relay.refused"}
+    assert any(subject == f"device:{device.device_id}" and "key_not_in_tpm" in why for subject, why in told)
