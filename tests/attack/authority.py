@@ -14,6 +14,8 @@ IDENTITY = "the device's identity key"
 CERTIFICATE = "the device's certificate"
 ENDORSED = "a TPM that a trusted maker endorsed"
 TPM = "the device's TPM, on this connection"
+RELAYED = "the device's certificate, with its key, on this connection"
+RELAYED_PLAIN = "the same, and the device's channel key"
 
 Route = tuple[str, str, str]
 """Listener, method and path."""
@@ -86,6 +88,13 @@ AUTHORITY: dict[Route, str] = {
 PAGES: dict[Route, str] = {
     ("people", "GET", path): ANYBODY for path in ("/invite", "/manual", "/static/invite.js", "/static/page.css")
 }
+
+UPGRADES: dict[tuple[str, str], str] = {
+    ("app_relay", "/relay/{device_id}"): OWNER_ALONE,
+    ("device_relay", "/device-relay"): RELAYED,
+    ("device_relay_plain", "/device-relay"): RELAYED_PLAIN,
+}
+"""The WebSockets of the listeners that have nothing else: listener and path."""
 
 
 def routes_of(*authorities: str) -> list[Route]:

@@ -8,8 +8,11 @@ applications, so that a new route fails here until somebody has decided.
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -19,7 +22,7 @@ from admittance.protocol.enrolment.building import build_request
 from admittance.protocol.enrolment.login import build_login
 from admittance.protocol.enrolment.reset import build_reset_report
 from admittance.server.app import build
-from admittance.server.config import load_config
+from admittance.server.config import ListenSection, load_config
 from admittance.server.guard import Guard
 from admittance.wire import message
 from admittance.wire.enrolment import Factor, NonceRequest
@@ -40,14 +43,23 @@ from tests.attack.authority import (
     TPM,
     TRUSTED,
     TRUSTED_ASKED,
+    UPGRADES,
     Route,
     routes_of,
 )
 from tests.attack.scene import Scene
-from tests.attack.site import CBOR, ON_SQLITE, Login, Site, code_of, invented, new_key
+from tests.attack.site import CBOR, ON_SQLITE, Login, Site, code_of, invented, new_key, seen
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+NOWHERE = ("/", "/shutdown", "/admin", "/api", "/docs", "/metrics", "/debug", "/.git/config", "/api/")
+OFF_BY_DEFAULT = {"device_relay_plain"}
+UPGRADE = {
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
 OF_ACCOUNTS = routes_of(ACCOUNT, TRUSTED, OWNER, OWNER_ALONE, ASKED, TRUSTED_ASKED, OPERATOR)
 
 
@@ -322,7 +334,7 @@ async def test_other_methods_and_paths_do_nothing(scene: Scene) -> None:
             for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} - allowed:
                 answer = await clients[listener].request(method, path)
                 assert answer.status_code == 405, (method, path)
-        for path in ("/", "/shutdown", "/admin", "/api", "/docs", "/metrics", "/debug", "/.git/config", "/api/"):
+        for path in NOWHERE:
             assert (await clients[listener].get(path)).status_code == 404
             assert (await clients[listener].post(path)).status_code == 404
         others = {route.path for name, others in _routes(site).items() if name != listener for route in others}
@@ -330,3 +342,58 @@ async def test_other_methods_and_paths_do_nothing(scene: Scene) -> None:
             assert (await clients[listener].get(scene.path(path))).status_code == 404
     await scene.assert_unchanged(before)
     assert site.server.running
+
+
+@ON_SQLITE
+async def test_the_server_listens_where_the_table_says_and_nowhere_else(site: Site) -> None:
+    listeners = {listener for listener, *_ in [*AUTHORITY, *UPGRADES]}
+    assert listeners == {field.name for field in msgspec.structs.fields(ListenSection)}
+    opened = {getattr(site.stage.ports, listener) for listener in listeners - OFF_BY_DEFAULT}
+    assert listening(site.server.pid) == {("tcp", port) for port in opened}
+
+
+def listening(pid: int) -> set[tuple[str, int]]:
+    """The ports that a process takes connections or datagrams at."""
+    process, held, found = Path(f"/proc/{pid}"), set(), set()
+    for descriptor in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):
+            held.add(str(descriptor.readlink()))
+    for protocol, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
+        for line in (process / "net" / protocol).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == state and f"socket:[{fields[9]}]" in held:
+                found.add((protocol.removesuffix("6"), int(fields[1].rpartition(":")[2], 16)))
+    return found
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("listener", ["app_relay", "device_relay"])
+async def test_a_relays_listener_has_its_websocket_and_nothing_else(scene: Scene, listener: str) -> None:
+    site, before = scene.site, await scene.kept()
+    client = site.as_device(None, [], getattr(site.stage.ports, listener))
+    (own,) = {path for of, path in UPGRADES if of == listener}
+    known, unknown = scene.path(own), own.format(device_id=invented().device_id)
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
+        answers = [await client.request(method, path) for path in (known, unknown)]
+        assert {answer.status_code for answer in answers} == {400}
+        assert len({seen(answer) for answer in answers}) == 1
+    others = {path for _, _, path in AUTHORITY} | {path for _, path in UPGRADES} | set(NOWHERE)
+    for path in {scene.path(path) for path in others} - {known}:
+        for headers in ({}, UPGRADE, UPGRADE | {"authorization": f"DPoP {scene.owner.token}"}):
+            answer = await client.get(path, headers=headers)
+            assert answer.status_code == 404, path
+            assert not scene.is_about_the_owner(answer)
+    await scene.assert_unchanged(before)
+    assert site.server.running
+
+
+@ON_SQLITE
+async def test_no_other_listener_opens_a_websocket(scene: Scene) -> None:
+    certificate = scene.certificate
+    for client in (
+        scene.site.attacker,
+        scene.site.device_side,
+        scene.site.as_device(certificate.key, certificate.chain),
+    ):
+        for _, path in UPGRADES:
+            assert (await client.get(scene.path(path), headers=UPGRADE)).status_code == 404
