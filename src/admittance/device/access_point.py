@@ -68,15 +68,16 @@ class _RequestRefused(Exception):
 class AccessPointServer:
     """Serves HTTP/1.1 on any pair of streams.
 
-    At most `MAX_CONNECTIONS` are open: a further one takes the place of the one that has been idle longest, or is
-    answered 503 where all are at work. A client that misses a deadline is cut off.
+    At most `MAX_CONNECTIONS` are open: a further one takes the place of the one whose client has kept us waiting
+    longest, for a request or the rest of one, or is answered 503 where all are being answered. So nobody keeps others
+    out by requests that he does not finish. A client that misses a deadline is cut off.
     """
 
     def __init__(self, receive: Receive, deadlines: Deadlines | None = None) -> None:
         self._receive = receive
         self._deadlines = deadlines or Deadlines()
         self._open: set[asyncio.StreamWriter] = set()
-        self._idle: dict[asyncio.StreamWriter, None] = {}
+        self._waiting: dict[asyncio.StreamWriter, None] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end."""
@@ -91,19 +92,23 @@ class AccessPointServer:
             writer.transport.abort()
         finally:
             self._open.discard(writer)
-            self._idle.pop(writer, None)
+            self._waiting.pop(writer, None)
             writer.close()
 
     def _admit(self, writer: asyncio.StreamWriter) -> bool:
         if len(self._open) >= MAX_CONNECTIONS:
-            idlest = next(iter(self._idle), None)
-            if idlest is None:
+            slowest = next(iter(self._waiting), None)
+            if slowest is None:
                 return False
-            del self._idle[idlest]
-            self._open.discard(idlest)
-            idlest.transport.abort()
+            del self._waiting[slowest]
+            self._open.discard(slowest)
+            slowest.transport.abort()
         self._open.add(writer)
         return True
+
+    def _wait_for_client(self, writer: asyncio.StreamWriter) -> None:
+        self._waiting.pop(writer, None)
+        self._waiting[writer] = None
 
     async def _serve_request(
         self, connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -114,6 +119,7 @@ class AccessPointServer:
             if request is None:
                 return False
             body = await self._read_body(connection, reader, writer)
+            self._waiting.pop(writer, None)
             status, payload, cookie = await self._answer(request, body)
         except _RequestRefused as refusal:
             await self._refuse(connection, reader, writer, refusal.status)
@@ -143,10 +149,10 @@ class AccessPointServer:
         self, connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> _Request | None:
         if not connection.trailing_data[0]:
-            self._idle[writer] = None
+            self._wait_for_client(writer)
             async with asyncio.timeout(self._deadlines.idle_s):
                 connection.receive_data(await reader.read(READ_BYTES))
-            self._idle.pop(writer, None)
+        self._wait_for_client(writer)
         async with asyncio.timeout(self._deadlines.head_s):
             event = await _next_event(connection, reader)
         if not isinstance(event, h11.Request):

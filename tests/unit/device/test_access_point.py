@@ -28,9 +28,12 @@ class Machine:
 
     def __init__(self) -> None:
         self.received: list[tuple[str, str | None, bytes]] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def receive(self, endpoint: str, cookie: str | None, body: bytes) -> Reply:
         self.received.append((endpoint, cookie, body))
+        await self.may_answer.wait()
         if endpoint == "unknown":
             return Reply(404, b"", None)
         return Reply(200, endpoint.encode() + b":" + body, None if cookie else "4294967295")
@@ -231,7 +234,7 @@ async def test_connection_that_idled_longest_gives_way() -> None:
             held_writer.close()
 
 
-async def test_ninth_connection_is_refused_where_all_are_at_work() -> None:
+async def test_request_that_was_begun_first_and_is_not_whole_gives_way() -> None:
     async with serving() as server:
         held = []
         for _ in range(MAX_CONNECTIONS):
@@ -239,10 +242,28 @@ async def test_ninth_connection_is_refused_where_all_are_at_work() -> None:
             streams[1].write(post("a", b"hello", "Expect: 100-continue")[:-5])
             await streams[0].readuntil(b"\r\n\r\n")
             held.append(streams)
-        assert (await server.ask(post("a", b"x"))).startswith(b"HTTP/1.1 503 ")
-        for reader, writer in held:
+        assert (await server.ask(post("a", b"x"))).startswith(b"HTTP/1.1 200 ")
+        assert await _rest(held[0][0]) == b""
+        held[0][1].close()
+        for reader, writer in held[1:]:
             writer.write(b"hello")
             assert (await read_response(reader))[1] == b"a:hello"
+            writer.close()
+
+
+async def test_ninth_connection_is_refused_where_all_are_being_answered() -> None:
+    async with serving() as server:
+        held = []
+        server.machine.may_answer.clear()
+        for _ in range(MAX_CONNECTIONS):
+            held.append(await server.connect())
+            held[-1][1].write(post("a", b"x"))
+            while len(server.machine.received) < len(held):
+                await asyncio.sleep(0.001)
+        assert (await server.ask(post("a", b"x"))).startswith(b"HTTP/1.1 503 ")
+        server.machine.may_answer.set()
+        for reader, writer in held:
+            assert (await read_response(reader))[1] == b"a:x"
             writer.close()
 
 
