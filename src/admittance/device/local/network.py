@@ -1,7 +1,8 @@
 """The device on its local network: the channel over UDP, and mDNS for who looks for it. Off unless asked for.
 
 Whoever is on the network may knock. Nothing is answered but handshakes and what a channel protects, and no answer to
-a stranger is larger than the question by more than a few bytes.
+a stranger is larger than the question by more than a few bytes. Strangers get half of the time at most: what they
+send beyond that is dropped, so that a flood of handshakes leaves time for who has a channel.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ from admittance.wire.coap.message import CoapMessage
 from admittance.wire.relay import CloseReason
 
 MAX_PEERS: Final = 32
+STRANGERS_SHARE: Final = 0.5
+STRANGERS_AT_ONCE_S: Final = 0.5
 
 Address: TypeAlias = tuple[str, int]
 
@@ -50,6 +53,24 @@ class LocalAddress:
         return cls(host, number)
 
 
+class Share:
+    """A share of the time: so many seconds for each that passes, and `at_once_s` beforehand."""
+
+    def __init__(self, share: float, at_once_s: float) -> None:
+        self._share = share
+        self._at_once_s = self._left_s = at_once_s
+        self._at = float("-inf")
+
+    def has_some(self, now: float) -> bool:
+        """Whether any of it is left."""
+        self._left_s = min(self._at_once_s, self._left_s + (now - self._at) * self._share)
+        self._at = now
+        return self._left_s > 0
+
+    def spend(self, time_s: float) -> None:
+        self._left_s -= time_s
+
+
 class LocalNetwork:
     """See the module. `open` it once, and `close` it."""
 
@@ -70,6 +91,7 @@ class LocalNetwork:
         self._transport: asyncio.DatagramTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._mdns: Mdns | None = None
+        self._for_strangers = Share(STRANGERS_SHARE, STRANGERS_AT_ONCE_S)
 
     async def open(self) -> None:
         """Listen, and answer mDNS if the machine lets us. Raises `ConfigurationError` for a wrong address."""
@@ -114,8 +136,15 @@ class LocalNetwork:
         self._endpoint.forget(peer)
 
     def _receive(self, data: bytes, peer: Address) -> None:
-        self._endpoint.receive(data, peer, self._conversations.monotonic())
+        now = self._conversations.monotonic()
+        known = self._peers.get(peer)
+        is_stranger = known is None or known.entry is None
+        if is_stranger and not self._for_strangers.has_some(now):
+            return
+        self._endpoint.receive(data, peer, now)
         self._settle()
+        if is_stranger:
+            self._for_strangers.spend(self._conversations.monotonic() - now)
 
     def _settle(self) -> None:
         while events := self._endpoint.events():

@@ -11,7 +11,7 @@ import cbor2
 import pytest
 
 from admittance.device.local import network as networks
-from admittance.device.local.network import LocalAddress, LocalNetwork
+from admittance.device.local.network import LocalAddress, LocalNetwork, Share
 from admittance.errors import ConfigurationError
 from admittance.protocol.channel.channel import Channel
 from admittance.protocol.channel.events import Established, Event, ResponseReceived
@@ -155,6 +155,37 @@ async def test_peers_that_prove_nothing_make_room_for_those_that_do(
             assert (await knocking.next()).code == codes.BAD_REQUEST
         assert len(house.conversations) == 4
         assert (await asked(socket, channel, "/lamp")).code == codes.CONTENT
+
+
+async def test_who_has_a_channel_is_served_where_strangers_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = App("phone")
+    house = House(tmp_path, owner)
+    async with on_network(house) as port:
+        socket, channel = await opened(port, house, owner)
+        with monkeypatch.context() as patched:
+            patched.setattr(Share, "has_some", lambda *_: False)
+            knocking = await Socket.open(port)
+            knocking.send(CoapMessage(codes.GET, b"a"))
+            assert (await asked(socket, channel, "/lamp")).code == codes.CONTENT
+        knocking.send(CoapMessage(codes.GET, b"b"))
+        assert await knocking.next() == CoapMessage(codes.UNAUTHORIZED, b"b")
+        assert knocking.received.empty()
+
+
+def test_a_share_of_the_time_is_used_up_and_grows_again() -> None:
+    share = Share(0.5, at_once_s=1.0)
+    assert share.has_some(100.0)
+    share.spend(1.25)
+    assert not share.has_some(100.0)
+    assert not share.has_some(100.5)
+    assert share.has_some(100.75)
+    share.spend(0.125)
+    assert not share.has_some(100.75)
+    assert share.has_some(1000.0)
+    share.spend(1.0)
+    assert not share.has_some(1000.0)
 
 
 @pytest.mark.parametrize(
