@@ -22,6 +22,14 @@ from tests.nats import NatsServer, nats_server
 from tests.relay_ends import AppStream, EchoDevice, open_socket
 from tests.relay_nodes import RelayNode
 
+PANEL = "panel-1"
+KEYBOARD = f"""
+[models."{PANEL}"]
+display_name = "{PANEL}"
+presence = "display"
+keyboard = true
+"""
+
 WITHIN_S = 20.0
 ENDS_WITHIN_S = 5.0
 
@@ -45,14 +53,12 @@ class RelaySite:
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, folder: Path, postgres_url: str, *, lamps: int, settings: str = ""
-    ) -> AsyncIterator["RelaySite"]:
+    async def open(cls, folder: Path, postgres_url: str, *, lamps: int) -> AsyncIterator["RelaySite"]:
         """`lamps` devices are there to be real programs; they run in the network of this machine."""
         async with AsyncExitStack() as stack:
             nats = stack.enter_context(nats_server())
             url = await stack.enter_async_context(database_of_its_own(postgres_url))
-            policy = f'{settings}\n[bus]\nurl = "{nats.url}"\n'
+            policy = f'[bus]\nurl = "{nats.url}"\n{KEYBOARD}'
             opening = Site.open(folder, database_url=url, policy=policy, lamps=lamps, locks=0)
             site = await stack.enter_async_context(opening)
             (folder / "second").mkdir()
