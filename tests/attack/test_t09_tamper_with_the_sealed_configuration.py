@@ -92,7 +92,7 @@ async def test_no_bit_can_be_changed(world: World, owner: Path) -> None:
         visit = await _enter(guest, device)
         sealed = (await activate(visit, api)).sealed
         reasons: set[str] = set()
-        for position in chance.sample(range(len(sealed)), FLIPS):
+        for position in (0, *chance.sample(range(1, len(sealed)), FLIPS)):
             changed = bytearray(sealed)
             changed[position] ^= 1 << chance.randrange(8)
             reasons.add(await _deliver(visit, bytes(changed)))
