@@ -80,13 +80,14 @@ class Conversation:
         self._observations: dict[int, _Observation] = {}
         self._waiting: dict[int, asyncio.Future[CoapMessage]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._handshake_limit: asyncio.TimerHandle | None = None
         self._is_over = False
         self.entry: Entry | None = None
         """Who is at the other end; None before the handshake."""
 
     def limit_handshake(self) -> None:
         """End the conversation if its peer proves nothing within 10 s."""
-        asyncio.get_running_loop().call_later(HANDSHAKE_S, self._end_unproven)
+        self._handshake_limit = asyncio.get_running_loop().call_later(HANDSHAKE_S, self._end_unproven)
 
     def receive(self, message: CoapMessage) -> None:
         """Take a message of the carrier's. What does not hold is answered or ignored, as the channel decides."""
@@ -242,8 +243,9 @@ class Conversation:
             return
         self._is_over = True
         self._channel.lost(error)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._handshake_limit):
+            if timer is not None:
+                timer.cancel()
         self._observations.clear()
         for answer in self._waiting.values():
             if not answer.done():

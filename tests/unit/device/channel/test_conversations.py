@@ -1,6 +1,8 @@
 """Whom a device talks to, about what, and when it stops."""
 
 import asyncio
+import gc
+import weakref
 from pathlib import Path
 
 import cbor2
@@ -238,6 +240,17 @@ async def test_who_proves_nothing_in_time_is_hung_up_on(
     line.conversation = house.conversations.with_app(line, "app")
     await asyncio.sleep(0.05)
     assert line.closed is CloseReason.IDLE
+
+
+async def test_nothing_is_kept_of_a_stranger_who_has_gone(tmp_path: Path, owner: App) -> None:
+    house = House(tmp_path, owner)
+    line = await house.call(App("stranger"))
+    assert line.conversation is not None
+    gone = weakref.ref(line.conversation)
+    line.conversation.lost()
+    del line
+    gc.collect()
+    assert gone() is None
 
 
 async def test_strangers_give_way_to_each_other_and_to_apps(tmp_path: Path, owner: App) -> None:
