@@ -261,6 +261,7 @@ class Channel:
         if session is None:
             self._send(CoapMessage(codes.UNAUTHORIZED, outer.token))
             raise AuthenticationFailed("A request names keys that are not there.")
+        session.check(now)
         request, exchange = session.context.unprotect_request(outer)
         session.messages += 1
         if self._find is not None and session.entry is not None:
@@ -338,8 +339,8 @@ class Channel:
             return
         if self._replaced is not None and self._replaced.ends_at is not None and now >= self._replaced.ends_at:
             self._end_session(self._replaced)
-        if self._session is not None and self._session.is_worn_out(now):
-            raise ContextExhausted("The channel's keys are worn out.")
+        if self._session is not None:
+            self._session.check(now)
         if self._opening is not None:
             self._continue(lambda opening: opening.handle_timeout(now), now)
         elif self._session is None or self._session.is_worn(now):

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from admittance.errors import ContextExhausted
 from admittance.protocol.channel.edhoc import ChannelKeys
 from admittance.protocol.channel.oscore import SecurityContext
 from admittance.wire.channel import Entry
@@ -42,9 +43,10 @@ class Session:
     def is_worn(self, now: float) -> bool:
         return now >= self.renew_at or self.messages >= MAX_MESSAGES
 
-    def is_worn_out(self, now: float) -> bool:
-        """Beyond what both sides tolerate: twice the age, or twice the messages."""
-        return now >= self.since + 2 * MAX_AGE_S or self.messages >= 2 * MAX_MESSAGES
+    def check(self, now: float) -> None:
+        """Raises `ContextExhausted` beyond what both sides tolerate: twice the age, or twice the messages."""
+        if now >= self.since + 2 * MAX_AGE_S or self.messages >= 2 * MAX_MESSAGES:
+            raise ContextExhausted("The channel's keys are worn out.")
 
 
 def with_token(message: CoapMessage, token: bytes) -> CoapMessage:

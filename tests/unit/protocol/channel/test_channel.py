@@ -487,6 +487,16 @@ class TestRenewal:
         pair.device.receive(get("/a"), pair.now)
         assert isinstance(pair.device.events()[-1], Ended)
 
+    def test_a_request_that_was_held_back_until_the_keys_are_worn_out_is_not_carried_out(self) -> None:
+        pair, held = opened(), []
+        pair.to_device = lambda data: held.append(data) or ()
+        pair.ask(put("/lock", b"open"))
+        pair.run()
+        (late,) = held
+        pair.device.receive(stream.decode(late), pair.now + 2 * session.MAX_AGE_S)
+        assert [type(event) for event in pair.device.events()] == [Ended]
+        assert pair.executed == []
+
     def test_a_device_that_lost_its_keys_leads_to_new_ones(self) -> None:
         pair = opened()
         pair.now += 60
