@@ -18,7 +18,7 @@ SETTINGS: Final = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "shared_buffers": "32MB",
-    "max_connections": "50",
+    "max_connections": "200",
 }
 """Nothing outlives the folder, so nothing is made to survive a power cut."""
 
