@@ -54,12 +54,14 @@ class Home:
         added.learn(known)
         return added
 
-    def admission(self, lock: Device, guest: App, *scope: Permission, age_s: int = 0, good_s: int = 3600) -> bytes:
-        """The owner's word that a lock shall let a guest in, `age_s` old and good for `good_s`."""
-        now, epoch = int(time.time()), self.app.knows(lock).epoch
+    def admission(
+        self, lock: Device, guest: App, *scope: Permission, by: App | None = None, age_s: int = 0, good_s: int = 3600
+    ) -> bytes:
+        """An owner's word that a lock shall let a guest in, `age_s` old and good for `good_s`."""
+        now, epoch, owner = int(time.time()), self.app.knows(lock).epoch, by or self.app
         entry = entry_of(guest.card, "guest", epoch, expires_at=now + good_s, scope=scope)
         admission = Admission(lock.device_id, os.urandom(16), entry, now - age_s)
-        return sign_admission(admission, self.app.store.app_keys().signer(), self.app.kid)
+        return sign_admission(admission, owner.store.app_keys().signer(), owner.kid)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -84,6 +86,7 @@ async def assert_shut_out(app: App, lock: Device) -> None:
 
 
 async def test_a_lost_phone_is_out_when_another_has_removed_it(home: Home) -> None:
+    """And so is whoever it has let in meanwhile, but did not come yet."""
     lock = home.locks[0]
     lost, kept = await home.add(lock, "lost"), home.app
     async with (
@@ -102,6 +105,9 @@ async def test_a_lost_phone_is_out_when_another_has_removed_it(home: Home) -> No
             await near.put(LOCK, UNLOCKED, timeout_s=1)
         assert (await channel.get(LOCK)).plain() == {"state": "locked"}
     await assert_shut_out(lost, lock)
+    accomplice = home.another_app("accomplice")
+    accomplice.learn(home.app.knows(lock), home.admission(lock, accomplice, TURN, by=lost, age_s=3600))
+    await assert_shut_out(accomplice, lock)
 
 
 async def test_a_guest_is_out_when_its_time_is_over(home: Home) -> None:
