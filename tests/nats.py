@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from admittance.demo.ports import free_ports
 from tests.tls_material import Authority
 
 START_WITHIN_S = 20.0
@@ -73,10 +74,7 @@ def nats_server(*, tls: bool = False, settings: str = "") -> Iterator[NatsServer
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 def write_certificates(folder: Path) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from admittance.demo.ports import free_ports
 from bench.load.generator import Server
 from bench.load.processes import ServerProcess, running
 from tests.tls_material import Authority
-from tests.unit.server.serving import free_ports
 
 
 @contextmanager

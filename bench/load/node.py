@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from admittance.demo.ports import free_ports
 from admittance.server.config import Config, load_config
 from admittance.server.foundation import open_foundation
 from bench.load.generator import Server
 from bench.load.population import MODEL, populate
 from bench.load.processes import ServerProcess, running
-from tests.unit.server.serving import free_ports
 
 # One machine is all devices and apps here, and they send all that they can: what a node's limits are there to stop.
 LIMITS = """

@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import secrets
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from admittance.demo.ports import free_ports
 from admittance.maker.making import MANIFEST, BatchPlan, make_batch
 from admittance.wire import message
 from admittance.wire.enrolment import Factor
@@ -112,7 +112,7 @@ class FactorSite:
 async def factor_site(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[FactorSite]:
     """A running site; its models `SAFE` and `PANEL` have devices in the attacker's and in people's hands."""
     folder.mkdir(exist_ok=True)
-    token, port = folder / "sms-token", _free_port()
+    token, (port,) = folder / "sms-token", free_ports(1)
     token.touch(mode=0o600)
     token.write_text(secrets.token_urlsafe(18))
     settings = f"""
@@ -161,8 +161,3 @@ async def _stock(opened: FactorSite, counts: dict[str, int]) -> None:
             opened.unused[model] = [_opened(each.directory) for each in made]
             lines.write((batch / MANIFEST).read_bytes())
     await site.stage.admit("import", "devices", "import", manifest, "--config", site.stage.config)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        return int(bound.getsockname()[1])

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
 
-from admittance.demo.stage import free_ports
+from admittance.demo.ports import free_ports
 from admittance.protocol.signing import SoftwareSigner
 from admittance.server.keys import certificates
 from admittance.wire import message, relay

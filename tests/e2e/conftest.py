@@ -7,8 +7,9 @@ import pytest
 import pytest_asyncio
 
 from admittance.demo.household import Household
+from admittance.demo.ports import free_ports
 from admittance.demo.processes import Programs
-from admittance.demo.stage import Stage, device_model, free_ports
+from admittance.demo.stage import Stage, device_model
 
 LAMPS = ("lamp-a", "lamp-b", "lamp-c", "lamp-d")
 

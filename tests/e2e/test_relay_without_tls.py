@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from admittance.demo.household import Household, until
+from admittance.demo.ports import free_ports
 from admittance.demo.processes import ADMIT, Programs
-from admittance.demo.stage import Stage, device_model, free_ports
+from admittance.demo.stage import Stage, device_model
 
 LAMP = ("--presence", "display", "--seal", "hybrid", "--certified")
 LOCK = ("--application", "lock", "--poll-s", "0.5", "--relay-plain")

@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import secrets
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from admittance.demo.household import OWNER, Household, RunningDevice, until
+from admittance.demo.ports import free_ports
 from admittance.demo.processes import Programs
 from admittance.demo.stage import HOME, Stage, device_model
 from admittance.device import control
@@ -32,8 +32,7 @@ async def home(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Househ
         server = await stage.serve()
         await stage.init_maker()
         await server.end()
-        with socket.create_server(("127.0.0.1", 0)) as bound:
-            port = bound.getsockname()[1]
+        (port,) = free_ports(1)
         token = stage.secret_file("sms-token", secrets.token_urlsafe(18))
         await programs.start(
             "sms",

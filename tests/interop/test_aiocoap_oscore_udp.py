@@ -10,13 +10,13 @@ from aiocoap import resource
 from aiocoap.credentials import CredentialsMap
 from aiocoap.oscore_sitewrapper import OscoreSiteWrapper
 
+from admittance.demo.ports import free_ports
 from admittance.protocol.channel.oscore import A128GCM, AES_CCM_16_64_128, Algorithm, ReplayWindow, SecurityContext
 from admittance.wire.coap import codes
 from admittance.wire.coap import options as opt
 from admittance.wire.coap.message import CoapMessage
 from tests.interop.aiocoap_oscore import PeerContext
 from tests.interop.udp_endpoint import OscoreClient, OscoreServer, UdpEndpoint
-from tests.unit.server.serving import free_ports
 
 SECRET = bytes(range(16))
 ALGORITHMS = pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from aiocoap.edhoc import EdhocCredentials
 from aiocoap.oscore_sitewrapper import OscoreSiteWrapper
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from admittance.demo.ports import free_ports
 from admittance.errors import NotFound
 from admittance.protocol.channel.channel import (
     Channel,
@@ -33,7 +34,6 @@ from admittance.wire.coap import codes, stream
 from admittance.wire.coap.message import CoapMessage
 from admittance.wire.coap.options import CONTENT_FORMAT, OBSERVE, path_options
 from tests.interop.udp_endpoint import UdpEndpoint
-from tests.unit.server.serving import free_ports
 
 BY_REFERENCE = lakers.CredentialTransfer.ByReference
 DEVICE, APP, STRANGER = (ChannelKey(ec.generate_private_key(ec.SECP256R1())) for _ in range(3))

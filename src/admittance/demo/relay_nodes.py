@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
+from admittance.demo.ports import free_ports
 from admittance.demo.postgres import postgres
 from admittance.demo.processes import ADMIT, Program
-from admittance.demo.stage import Stage, free_ports, listens
+from admittance.demo.stage import Stage, listens
 from admittance.wire import base64url
 
 NATS_SERVER = "nats-server"

@@ -6,7 +6,6 @@ that the premises are their only way out.
 
 import asyncio
 import secrets
-import socket
 import ssl
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from admittance.demo.ports import free_ports
 from admittance.demo.processes import ADMIT, Outcome, Program, Programs
 from admittance.premises.isolation import prefix
 
@@ -231,15 +231,6 @@ token_file = "{token}"
 
     async def _open_to_stations(self) -> bool:
         return self.premises_socket.exists()
-
-
-def free_ports(count: int) -> list[int]:
-    """Find that many ports that nobody uses now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    numbers = [bound.getsockname()[1] for bound in sockets]
-    for bound in sockets:
-        bound.close()
-    return numbers
 
 
 async def listens(port: int) -> bool:

@@ -25,6 +25,7 @@ from admittance.cli.profile import with_client
 from admittance.client.api import ApiClient
 from admittance.client.api_types import Activation, decode_bytes
 from admittance.client.session_store import SessionStore
+from admittance.demo.ports import free_ports
 from admittance.protocol.sealing import ClassicSealKey, spki_sha256
 from admittance.protocol.signing import SoftwareSigner
 from admittance.server.keystore import Keystore, open_keystore
@@ -32,7 +33,6 @@ from admittance.wire import message
 from admittance.wire.enrolment import Factor, Nonce, NonceRequest
 from admittance.wire.manifest import DeviceSecrets, ManifestEntry, encode_line, encode_secrets, secrets_info
 from tests.device_world import FakeDevice
-from tests.unit.server.serving import free_ports
 
 EMAIL = "anna@example.org"
 PASSWORD = "correct horse battery"

@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from admittance.cli import main
+from admittance.demo.ports import free_ports
 from tests.unit.cli.running_site import Site, running_site
-from tests.unit.server.serving import free_ports
 
 SETTLE_S = 20.0
 NUMBER = "+49 170 1234567"

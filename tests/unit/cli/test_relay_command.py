@@ -9,8 +9,8 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from admittance.cli import main
+from admittance.demo.ports import free_ports
 from admittance.server.keystore import open_keystore
-from tests.unit.server.serving import free_ports
 
 ADMIT = [sys.executable, "-c", "from admittance.cli import run; run()"]
 

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from admittance.cli import COMMANDS, main
+from admittance.demo.ports import free_ports
 from tests.swtpm_world import EkAuthority
-from tests.unit.server.serving import free_ports
 
 ADMIT = [sys.executable, "-c", "from admittance.cli import run; run()"]
 

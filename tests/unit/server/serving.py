@@ -1,24 +1,16 @@
 """Listeners and whole servers for the tests, on ports of their own."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from admittance.demo.ports import free_ports
 from admittance.server.app import build
 from admittance.server.config import Config, ListenSection, ServerSection
 from admittance.server.listeners import Listener, Listeners
 from admittance.server.server import Server
-
-
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
 
 
 def configuration(folder: Path) -> Config:

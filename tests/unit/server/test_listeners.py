@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from admittance.demo.ports import free_ports
 from admittance.errors import ConfigurationError
 from admittance.server import protocol
 from admittance.server.keys import certificates
@@ -28,7 +29,7 @@ from admittance.server.tls import (
     device_context,
     server_context,
 )
-from tests.unit.server.serving import exchange, free_ports, listening
+from tests.unit.server.serving import exchange, listening
 
 NOW = 1_795_000_000.0
 GET = b"GET /tls HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"

@@ -17,6 +17,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from admittance.client.dpop import DpopKey
+from admittance.demo.ports import free_ports
 from admittance.protocol.relay.device_mux import DeviceMux, Event
 from admittance.protocol.signing import SoftwareSigner
 from admittance.server.accounts import store as accounts_store
@@ -34,7 +35,6 @@ from admittance.transport.websocket import WebSocket
 from admittance.wire import message, relay
 from admittance.wire.relay import CloseReason, RelayAccepted, RelayHello, RelayProof
 from tests.device_world import ORIGIN, FakeDevice, World
-from tests.unit.server.serving import free_ports
 
 
 async def until(condition: Callable[[], bool]) -> None:

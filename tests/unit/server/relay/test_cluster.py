@@ -236,7 +236,7 @@ async def test_the_newest_connection_of_a_device_wins_on_all_nodes(start: Start)
     _, app = await exchange(two, LAMP)
     await two.connect(LAMP)
     await until(lambda: one.ended_connections == [(LAMP, CloseReason.SUPERSEDED)])
-    assert app.got == [b"HELLO", CloseReason.OFFLINE]
+    await until(lambda: app.got == [b"HELLO", CloseReason.OFFLINE])
     await exchange(one, LAMP)
     assert len(two.devices[LAMP].streams) == 1
 
