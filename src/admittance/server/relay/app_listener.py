@@ -85,7 +85,10 @@ class AppConnection(Connection):
         if self._credit and 0 < size <= _MAX_PAYLOAD and self._stream is not None and not self._pending:
             self._credit -= 1
             self.idle = 0
+            node = self.node
+            node.more_follows = not frame.last_in_buffer
             self._stream.data(frame.get_payload_as_bytes(), final=True)
+            node.more_follows = False
             if not self._meter.spend(1, size):
                 self.make_up()
         else:

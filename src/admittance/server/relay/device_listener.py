@@ -37,7 +37,7 @@ class DeviceConnection(Connection):
         "_last_stream",
         "_nonce",
         "_queue",
-        "_quiet",
+        "_sent_at",
         "_streams",
         "arrival",
         "proven",
@@ -50,7 +50,7 @@ class DeviceConnection(Connection):
         self._streams: dict[int, LocalStream] = {}
         self._last_stream = relay.SERVER_STREAM
         self._queue: list[bytes] = []
-        self._quiet = True
+        self._sent_at = 0.0
         self.proven: ProvenDevice | None = None
         self.arrival = 0
 
@@ -118,23 +118,27 @@ class DeviceConnection(Connection):
         self.resume(PROVING)
 
     def send_frame(self, frame: bytes) -> None:
-        """Send at once while there is little to send; otherwise with all else of this turn of the event loop."""
-        if self._quiet:
-            self._quiet = False
-            self.node.busy(self)
+        """Send at once while there is little to send; otherwise with all else of this turn of the event loop.
+
+        There is little while the clock of the loop, which is of milliseconds, has gone on since the last frame.
+        """
+        if self._queue:
+            self._queue.append(frame)
+            return
+        node = self.node
+        now = node.loop.time()
+        if now != self._sent_at and not node.more_follows:
+            self._sent_at = now
             self._send(frame)
         else:
             self._queue.append(frame)
+            node.busy(self)
 
-    def flush(self) -> bool:
-        """Send what was queued; false if that was nothing, and so the connection is quiet."""
-        if not self._queue:
-            self._quiet = True
-            return False
+    def flush(self) -> None:
+        """Send what was queued."""
         for batch in relay.batches(self._queue):
             self._send(batch)
         self._queue.clear()
-        return True
 
     def end_stream(self, number: int, reason: CloseReason) -> None:
         """The stream's holder ends it. Stream 0 is never closed: with it the connection ends."""

@@ -61,6 +61,7 @@ class RelayNode:
         self.is_blind = False
         self.is_draining = False
         self.is_reading = False
+        self.more_follows = False
         self.app_proofs = apps
         self._device_proofs = devices
         self._devices: dict[str, DeviceConnection] = {}
@@ -201,7 +202,7 @@ class RelayNode:
                 app.flush()
 
     def busy(self, device: DeviceConnection) -> None:
-        """That device was sent something in this turn of the event loop: what more there is goes out together."""
+        """There is something to send to that device, with all else of this turn of the event loop."""
         self._busy.append(device)
         if len(self._busy) == 1:
             self.loop.call_soon(self._flush_devices)
@@ -324,9 +325,8 @@ class RelayNode:
 
     def _flush_devices(self) -> None:
         busy, self._busy = self._busy, []
-        self._busy = [device for device in busy if device.flush()] + self._busy
-        if self._busy:
-            self.loop.call_soon(self._flush_devices)
+        for device in busy:
+            device.flush()
 
     def _tick(self) -> None:
         self._timer = self.loop.call_later(TICK_S, self._tick)
