@@ -7,6 +7,7 @@ what the devices noted.
 import asyncio
 import json
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,20 +16,25 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from admittance.client.channel.connecting import connect
+from admittance.client.api import ApiClient
+from admittance.client.channel.connecting import connect, connect_as
 from admittance.client.channel.content import Content
 from admittance.client.channel.device_channel import DeviceChannel
 from admittance.client.network import connect_from_host
 from admittance.client.session_store import SessionStore
+from admittance.demo.ports import free_ports
 from admittance.demo.processes import Programs
-from admittance.demo.stage import device_model, free_ports
-from admittance.errors import AdmittanceError
+from admittance.demo.stage import device_model
+from admittance.errors import AdmittanceError, UpgradeRefused
 from admittance.maker.authority import init_maker
 from admittance.maker.making import MANIFEST, make_batch
+from admittance.protocol.channel.edhoc import ChannelKey
 from admittance.protocol.signing import spki_of
+from admittance.transport.websocket import WebSocket
 from admittance.wire.channel import Credential
+from admittance.wire.relay import APP_PATH
 from tests.attack import actuator
-from tests.attack.relay_in_the_middle import Meddle, RelayInTheMiddle, Stream, pass_on
+from tests.attack.relay_in_the_middle import Meddle, RelayInTheMiddle, Side, Stream, pass_on
 from tests.attack.site import command
 from tests.attack.world import LAMP, PLAN, Device, Neighbourhood, World
 
@@ -123,8 +129,31 @@ class Talk:
 
 
 @dataclass
+class StolenLogin:
+    """The token of an account with its key, but no key that a device lists. It goes to the real node at `port`."""
+
+    api: ApiClient
+    trust: ssl.SSLContext
+    port: int
+
+    async def stream(self, device: Device) -> tuple[WebSocket, Side]:
+        """A stream to a device, if the node grants one: as a WebSocket, and as what may break its rules."""
+        target = APP_PATH + device.device_id
+        while True:
+            reader, writer = await asyncio.open_connection("localhost", self.port, ssl=self.trust)
+            headers = list(self.api.proof_headers("GET", target).items())
+            host = f"localhost:{self.port}"
+            try:
+                socket = await WebSocket.connect(reader, writer, host=host, target=target, headers=headers)
+                return socket, Side(reader, writer, client=True)
+            except UpgradeRefused as refused:
+                self.api.take_nonce(refused.headers["dpop-nonce"])
+
+
+@dataclass
 class ChannelSite:
-    """`first` is the device under attack, `second` another one of the same owner."""
+    """`first` is the device under attack, `second` another one of the same owner, which also talks on its local
+    network. One more lamp was not set up yet."""
 
     world: World
     relay: RelayInTheMiddle
@@ -148,9 +177,10 @@ class ChannelSite:
                 server=f'app_relay_urls = ["wss://localhost:{app_port}"]\n'
                 f'device_relay_urls = ["wss://localhost:{device_port}"]',
             )
+            stage.isolated = ()
             await asyncio.gather(stage.open_premises(), stage.serve())
             world = World(stage)
-            world.unused = _made(world, 2)
+            world.unused = _made(world, 3)
             _, profile = await asyncio.gather(
                 command("devices", "import", world.batch / MANIFEST, "--config", stage.config),
                 world.account("owner"),
@@ -159,7 +189,10 @@ class ChannelSite:
             trust = keys.people_ca.certificate_pem + keys.tls_anchor.certificate_pem
             relay = RelayInTheMiddle(stage.data, (stage.ports.app_relay, stage.ports.device_relay), trust)
             await stack.enter_async_context(relay.opened(app_port, device_port))
-            first, second = await asyncio.gather(*(world.owned(profile, application=str(ACTUATOR)) for _ in range(2)))
+            first, second = await asyncio.gather(
+                world.owned(profile, application=str(ACTUATOR)),
+                world.owned(profile, application=str(ACTUATOR), local="127.0.0.1:0"),
+            )
             for device in (first, second):
                 await device.told("relay_connected")
             stack.push_async_callback(world.power_cut)
@@ -177,7 +210,11 @@ class ChannelSite:
     @property
     def first_credential(self) -> Credential:
         """Of the first device: not secret, and all who saw its evidence know it."""
-        return Credential.from_spki(self.store.devices.find(self.first.device_id).channel)
+        return self._credential_of(self.first)
+
+    @property
+    def second_credential(self) -> Credential:
+        return self._credential_of(self.second)
 
     @asynccontextmanager
     async def talk(self, meddle: Meddle = pass_on, device: Device | None = None) -> AsyncIterator[Talk]:
@@ -186,6 +223,29 @@ class ChannelSite:
         phone = Phone(self.relay, meddle)
         async with connect(self.store, device.device_id, network=phone) as channel:
             yield Talk(self, channel, device, phone)
+
+    @asynccontextmanager
+    async def near(self) -> AsyncIterator[Talk]:
+        """The owner's app on a channel to the second device over the local network."""
+
+        async def find(_device_id: str) -> tuple[str, int]:
+            return self.local_address
+
+        device = self.store.devices.find(self.second.device_id)
+        key = ChannelKey(self.store.app_keys().channel)
+        async with connect_as(self.store, device, key, local=True, find=find) as channel:
+            yield Talk(self, channel, self.second, Phone(self.relay, pass_on))
+
+    @property
+    def local_address(self) -> tuple[str, int]:
+        """Where the second device listens on its local network."""
+        return "127.0.0.1", int(self.second.events("local_opened")[-1]["port"])
+
+    @asynccontextmanager
+    async def stolen_login(self) -> AsyncIterator["StolenLogin"]:
+        """What somebody can do with the owner's login."""
+        async with ApiClient.of_session(self.store.load(), self.store.key()) as api:
+            yield StolenLogin(api, self.store.load().trust(), self.world.stage.ports.app_relay)
 
     def new_order(self, device: Device) -> str:
         """An order of the owner's."""
@@ -223,6 +283,9 @@ class ChannelSite:
         async with self.talk() as talk:
             assert await talk.order(timeout_s=10)
         self.assert_nothing_happened_but_what_was_ordered()
+
+    def _credential_of(self, device: Device) -> Credential:
+        return Credential.from_spki(self.store.devices.find(device.device_id).channel)
 
     def _notes(self, device: Device) -> list[dict[str, Any]]:
         path = device.state / "application" / actuator.NOTES

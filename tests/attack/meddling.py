@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from admittance.protocol.channel.channel import Channel
 from admittance.protocol.channel.edhoc import ChannelKey
 from admittance.protocol.channel.events import Ended, Event, RequestReceived
+from admittance.protocol.channel.handshake import EDHOC_PATH
 from admittance.wire.channel import Credential, Entry
 from admittance.wire.coap import codes, formats, options, stream
 from admittance.wire.coap.message import CoapMessage
@@ -198,6 +199,12 @@ def forged() -> CoapMessage:
     """An order as the owner's app puts it, which the owner never gave."""
     content_format = (options.CONTENT_FORMAT, options.encode_uint(formats.TEXT))
     return CoapMessage(codes.POST, os.urandom(4), (*options.path_options("/orders"), content_format), b"forged")
+
+
+def handshake_request(payload: bytes) -> CoapMessage:
+    """A message of EDHOC, under a token that is always the same."""
+    content_format = (options.CONTENT_FORMAT, options.encode_uint(formats.CID_EDHOC))
+    return CoapMessage(codes.POST, b"same", (*options.path_options(EDHOC_PATH), content_format), payload)
 
 
 async def talk_as(own: ChannelKey, device: Credential, to: OwnStream, request: CoapMessage) -> list[Event]:

@@ -81,8 +81,9 @@ class Side:
                     yield bytes(parts)
                     parts.clear()
 
-    def send(self, data: bytes) -> None:
-        self._writer.write(self._frames.send_data(data, fin=True))
+    def send(self, data: bytes, *, final: bool = True) -> None:
+        """A message, or a part of one that goes on."""
+        self._writer.write(self._frames.send_data(data, fin=final))
 
     def pass_on(self, control: Control) -> None:
         if isinstance(control.payload, tuple):

@@ -15,10 +15,9 @@ from msgspec.structs import replace
 
 from admittance.errors import NotFound
 from admittance.protocol.channel.edhoc import ChannelKey, Initiator
-from admittance.protocol.channel.handshake import EDHOC_PATH
 from admittance.protocol.channel.oscore import oscore_option
 from admittance.wire import oscore
-from admittance.wire.coap import codes, formats, options, stream
+from admittance.wire.coap import codes, options, stream
 from admittance.wire.coap.message import CoapMessage
 from admittance.wire.oscore import OscoreOption
 from tests.attack.channel_site import ChannelSite, Talk
@@ -32,6 +31,7 @@ from tests.attack.meddling import (
     FlipEach,
     Reversed,
     bit_flipped,
+    handshake_request,
     own_key,
     with_token_of,
 )
@@ -291,11 +291,6 @@ async def test_nothing_tells_why_a_handshake_failed(site: ChannelSite) -> None:
 def under(message: CoapMessage, option: OscoreOption) -> CoapMessage:
     """The message with another OSCORE option."""
     return replace(message.without(options.OSCORE), options=()).with_options((options.OSCORE, oscore.encode(option)))
-
-
-def handshake_request(payload: bytes) -> CoapMessage:
-    content_format = (options.CONTENT_FORMAT, options.encode_uint(formats.CID_EDHOC))
-    return CoapMessage(codes.POST, b"same", (*options.path_options(EDHOC_PATH), content_format), payload)
 
 
 async def said_to(talk: Talk, messages: Sequence[CoapMessage]) -> list[bytes]:
