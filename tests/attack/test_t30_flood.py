@@ -52,9 +52,11 @@ PATIENCE_S = 30.0
 AMPLIFIED_BYTES = 16
 
 
-@pytest.fixture
-def site(relayed: ChannelSite) -> ChannelSite:
-    return relayed
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ChannelSite]:
+    """Programs of its own: what a flood leaves behind must not be in the way of others."""
+    async with ChannelSite.open(tmp_path_factory.mktemp("flooded")) as opened:
+        yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="session")
