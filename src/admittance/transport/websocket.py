@@ -257,8 +257,9 @@ class WebSocket:
         if self._ended is None:
             self._ended = WebSocketClosed(code, reason)
         if code == ABNORMAL:
-            self._writer.transport.abort()
-        else:
+            self.abort()
+        elif not self._writer.transport.is_closing():
+            # asyncio before Python 3.11.5 loses track of a TLS connection that is closed twice, and can't abort it.
             self._writer.close()
         return self._ended
 
