@@ -1,5 +1,6 @@
 """Somebody's device on the relay, and all the ways in which an attacker can claim to be it."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from admittance.server.keys import certificates
 from admittance.transport.websocket import WebSocket
 from admittance.wire import message, relay
 from admittance.wire.relay import CloseCode, RelayHello, RelayProof
-from tests.attack.relay_site import Relayed, Talking, device_trust
+from tests.attack.relay_site import WITHIN_S, Relayed, Talking, device_trust
 from tests.attack.site import Enrolment, Login, Site, invented, new_key
 from tests.device_world import FakeDevice
 from tests.relay_ends import AppStream, open_socket
@@ -49,14 +50,17 @@ class Scene:
         return self.site.stage.ports.app_relay
 
     async def claim(self, claim: "Claim") -> Seen:
-        """Connect and claim to be a device."""
+        """Connect and claim to be a device, until the node closes."""
         socket = await introduced(self.site, lambda nonce, shown: claim(self, nonce, shown))
         messages: list[bytes] = []
         try:
-            while True:
-                messages.append(await socket.receive())
+            async with asyncio.timeout(WITHIN_S):
+                while True:
+                    messages.append(await socket.receive())
         except WebSocketClosed as closed:
             return tuple(messages), closed.close_code, closed.reason
+        finally:
+            socket.abort()
 
     async def assert_undisturbed(self) -> None:
         """The device is where it was, and its owner's apps reach it."""

@@ -170,7 +170,8 @@ async def ended(*streams: AppStream) -> set[int]:
 async def refused(opening: Any) -> int:
     """The close code, or the status of HTTP, with which a node refuses what is awaited here."""
     try:
-        await opening
+        async with asyncio.timeout(WITHIN_S):
+            await opening
     except WebSocketClosed as closed:
         return closed.close_code
     except UpgradeRefused as answer:
