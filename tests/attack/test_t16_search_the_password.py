@@ -232,7 +232,7 @@ async def logged_in_at(two_nodes: RelaySite, owner: Account, folder: Path) -> De
 
 
 async def test_the_password_is_written_nowhere(session: Session) -> None:
-    assert await session.two_nodes.site.rows("outbox"), "There are mails to look into."
+    assert await session.two_nodes.site.rows("mail_outbox"), "There are mails to look into."
     for where, haystack in (await session.everything()).items():
         assert len(haystack) > 200, where
         assert not holds(haystack, session.password), where
