@@ -113,17 +113,20 @@ async def test_the_longest_message_arrives_and_a_longer_one_is_a_mistake(bus: Bu
         bus.publish("long", bytes(MAX_MESSAGE_BYTES + 1))
 
 
-async def test_what_was_published_before_closing_goes_out(nats_url: str) -> None:
+async def test_what_was_published_before_closing_goes_out(nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("admittance.server.bus.nats.CLOSE_WITHIN_S", WITHIN_S)
     servers = NatsServers(urls=[nats_url], prefix=f"test-{secrets.token_hex(6)}")
     leaving, staying = NatsBus(servers), NatsBus(servers)
     heard: list[bytes] = []
     await asyncio.gather(leaving.start(), staying.start())
     await staying.subscribe("last", heard.append)
+    staying.publish("last", b"subscribed")
+    await until(lambda: heard == [b"subscribed"])
     for _ in range(3):
         leaving.publish("last", bytes(100_000))
     await leaving.close()
     assert not leaving.connected
-    await until(lambda: len(heard) == 3)
+    await until(lambda: len(heard) == 4)
     await staying.close()
 
 
