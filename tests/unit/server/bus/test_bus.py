@@ -177,6 +177,7 @@ async def test_a_bus_that_starts_before_nats_connects_once_that_is_there(
     await bus.subscribe("news", heard.append)
     await bus.start()
     assert not bus.connected
+    monkeypatch.undo()
     own_nats.start()
     await until(lambda: bus.connected)
     bus.publish("news", b"there")
