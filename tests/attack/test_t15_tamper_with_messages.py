@@ -48,6 +48,7 @@ BEGINNING = 8
 
 DOCUMENT_BYTES = 3500
 BLOCKS = 4
+AT_ONCE = 8
 FLIPS_OF_A_STREAM = 15
 """A device works on one more request of an app at a time."""
 
@@ -76,9 +77,10 @@ async def flip_every_bit(site: ChannelSite, way: Way) -> dict[int, tuple[str, bo
     framing = [bit for byte in framing_of(sample) for bit in range(8 * byte, 8 * byte + 8)]
     others = [bit for bit in range(8 * len(sample)) if bit not in framing]
     fates: dict[int, tuple[str, bool]] = {}
+    few = asyncio.Semaphore(AT_ONCE)
 
     async def attack(*bits: int) -> None:
-        async with site.talk(FlipEach(way, bits)) as talk:
+        async with few, site.talk(FlipEach(way, bits)) as talk:
             attacked = talk.stream
             orders = [site.new_order(site.first) for _ in bits]
             told = await asyncio.gather(*(talk.order(order=order) for order in orders))
