@@ -8,6 +8,8 @@ import argparse
 import importlib
 import json
 import pkgutil
+import signal
+import sys
 from collections.abc import Sequence
 
 import bench
@@ -31,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("name", choices=names(), help="which bench")
     parser.add_argument("--json", action="store_true", help="print the object alone")
     chosen = parser.parse_args(arguments)
+    # A bench that is stopped stops the servers that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     module = importlib.import_module(f"bench.{chosen.name}")
     figures: dict[str, float] = {name: round(value, 6) for name, value in module.run().items()}
     if not chosen.json:
