@@ -81,13 +81,13 @@ async def test_a_ticket_is_for_one_device_of_one_account_once_and_for_a_moment(s
     soon = update(relay_tickets).values(expires_at=relay_tickets.c.expires_at - 30)
     async with scene.site.database() as database, database.transaction() as connection:
         await connection.execute(soon)
+    assert await refused(talking.app_with(expired, victim, scene.app_port)) == CloseCode.NOT_AUTHENTICATED
     of_attacker = await ticket_of(scene.attacker, own)
     elsewhere = await ticket_of(scene.owner, victim)
     told = {
         await refused(talking.app_with(ticket, device_id, scene.app_port))
         for ticket, device_id in (
             (used, victim),
-            (expired, victim),
             (of_attacker, victim),
             (elsewhere, own),
             (elsewhere, victim),
