@@ -35,7 +35,7 @@ demo-channel: setup ## app and device talk end to end over two relay nodes, one 
 
 test: .venv/.development-tpm ## every test, with the servers that they need
 	scripts/debian-packages $(TEST_PACKAGES)
-	.venv/bin/pytest -n 2 --dist worksteal $(ARGS)
+	.venv/bin/pytest -n 2 --dist loadfile $(ARGS)
 
 check: .venv/.development ## format, lint, types, import contracts
 	.venv/bin/ruff format --check .
