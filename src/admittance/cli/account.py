@@ -45,6 +45,7 @@ def invite(email: str, operator: bool, quota: int | None, config_path: Path | No
       admit account invite anna@example.org --config admittance.toml
       admit account invite boss@example.org --operator --json
     """
+    from admittance.server.access import assembly as access
     from admittance.server.accounts import service
     from admittance.server.config import load_config
     from admittance.server.foundation import open_foundation
@@ -64,6 +65,7 @@ def invite(email: str, operator: bool, quota: int | None, config_path: Path | No
                 code_key=foundation.keystore.code_key,
                 dpop_nonce_key=foundation.keystore.dpop_nonce_key,
                 default_quota=config.policy.quota,
+                sessions=access.login_services(access.ground_of(foundation)).sessions,
                 invite_ttl_s=config.policy.invite_ttl_s,
             )
             made = await accounts.invites.create(email=email, operator=operator, quota=quota, actor="operator")
