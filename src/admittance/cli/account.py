@@ -133,7 +133,7 @@ def login(
     store: SessionStore,
     as_json: bool,
 ) -> None:
-    """Log in as EMAIL. The token that is kept is of no use without this profile's key.
+    """Log in as EMAIL. The tokens that are kept are of no use without this profile's key.
 
     \b
     Examples:
@@ -149,16 +149,17 @@ def login(
 
     async def work() -> None:
         async with ApiClient(origin, key=key, trust=trust) as client:
-            token = await client.login(email, password)
+            tokens = await client.login(email, password)
             mine = await client.account()
-        expires_at = int(time.time()) + token.expires_in_s
+        expires_at = int(time.time()) + tokens.expires_in
         store.save(
             Session(
                 origin=origin,
                 ca_pem=ca_pem,
                 email=mine.email,
                 account_id=mine.account_id,
-                access_token=token.access_token,
+                access_token=tokens.access_token,
+                refresh_token=tokens.refresh_token,
                 expires_at=expires_at,
             )
         )

@@ -236,7 +236,7 @@ class Sessions:
             raise AuthenticationFailed(_FAILED)
         return claims
 
-    async def _living_row(self, connection: AsyncConnection, claims: AccessClaims, now: float) -> Row[Any]:
+    async def _living_row(self, connection: AsyncConnection, claims: AccessClaims, now: float) -> Any:
         row = (await connection.execute(_LIVING, {"sought": claims.session_id, "now": int(now)})).first()
         if row is None or not _same_key(row.jkt, claims.jkt):
             raise AuthenticationFailed(_FAILED)
