@@ -1,0 +1,66 @@
+"""What a device is told of the access that its owner granted: possession keys, pushed by the server on stream 0.
+
+The device keeps a sequence of its own: each push makes it grow, and names the one that it builds on.
+"""
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from admittance.wire.channel import MAX_PERMISSIONS, Permission
+from admittance.wire.message import Bytes16, Bytes32, Message, Unsigned, Word
+
+PUSH_PATH: Final = "/server/access"
+AUTHZ_INFO_PATH: Final = "/authz-info"
+
+MAX_KEYS: Final = 32
+MAX_ENDED: Final = 64
+
+
+class GrantedKey(Message, frozen=True):
+    """A possession key and what it is good for.
+
+    `token` names it: the access token by reference, and the id of its OSCORE_Input_Material (RFC 9203).
+    `name` is the client's, for people. It is good from `not_before` until before `expires_at` (Unix times).
+    `uses` is how often the grant, with all its keys, allows an actuation; 0 where that is not counted.
+    """
+
+    token: Bytes16
+    master_secret: Bytes32
+    grant: Bytes16
+    name: Word
+    scope: Annotated[tuple[Permission, ...], Meta(min_length=1, max_length=MAX_PERMISSIONS)]
+    not_before: Unsigned
+    expires_at: Unsigned
+    uses: Unsigned
+
+    def __repr__(self) -> str:
+        return f"GrantedKey(token={self.token.hex()!r}, name={self.name!r}, …)"
+
+
+class AccessPush(Message, frozen=True, tag="admittance/access-push/1"):
+    """The change from `base` to `sequence`: `keys` are new, and what `ended` names (tokens or grants) is over.
+
+    A `base` of 0 replaces everything that the device has.
+    """
+
+    epoch: Unsigned
+    base: Unsigned
+    sequence: Unsigned
+    keys: Annotated[tuple[GrantedKey, ...], Meta(max_length=MAX_KEYS)]
+    ended: Annotated[tuple[Bytes16, ...], Meta(max_length=MAX_ENDED)]
+
+
+class GrantUse(Message, frozen=True):
+    """How often a grant was used."""
+
+    grant: Bytes16
+    used: Unsigned
+
+
+class AccessState(Message, frozen=True, tag="admittance/access-state/1"):
+    """What a device has: its answer to a push, and to who asks."""
+
+    epoch: Unsigned
+    sequence: Unsigned
+    used: Annotated[tuple[GrantUse, ...], Meta(max_length=MAX_KEYS)]
