@@ -15,7 +15,7 @@ from admittance.errors import AuthenticationFailed
 from admittance.server.accounts import routes as account_routes
 from admittance.server.accounts import service as account_service
 from admittance.server.accounts.passwords import PasswordHashes
-from admittance.server.app import application
+from admittance.server.application import application
 from admittance.server.database import Database
 from admittance.wire import base64url, message
 from admittance.wire.device_id import device_id

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
-from admittance.server.app import application
+from admittance.server.application import application
 from admittance.server.database import Database
 from admittance.server.relay.tickets import MAX_OPEN_TICKETS
 from admittance.wire import base64url, message, relay
