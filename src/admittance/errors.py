@@ -31,7 +31,10 @@
         │   ├── FactorRefused        the second factor does not hold, whatever the reason
         │   └── NonceRequired        carry the server's nonce and ask again
         ├── NotAllowed               known, but without the authority
-        │   └── AppNotTrusted        a login that knows no more than the password
+        │   ├── AppNotTrusted        a login that knows no more than the password
+        │   ├── OutsideWindow        granted access that does not hold yet, or has ended
+        │   ├── UsesSpent            granted access that was used as often as it allows
+        │   └── IntegrityRequired    only an app whose integrity is proven may do this
         ├── FactorRequired           an enrolment needs a second factor
         ├── ApprovalPending          the owner has not yet said yes or no
         ├── NotFound
@@ -287,6 +290,24 @@ class AppNotTrusted(NotAllowed):
     """What is asked for must not rest on a password alone: confirm this app by a second factor first."""
 
     code = "app_not_trusted"
+
+
+class OutsideWindow(NotAllowed):
+    """Granted access that does not hold yet, or has ended."""
+
+    code = "outside_window"
+
+
+class UsesSpent(NotAllowed):
+    """Granted access that was used as often as it allows."""
+
+    code = "uses_spent"
+
+
+class IntegrityRequired(NotAllowed):
+    """Only an app whose integrity is proven may do this."""
+
+    code = "integrity_required"
 
 
 class FactorRequired(Refused):

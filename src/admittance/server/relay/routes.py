@@ -54,7 +54,7 @@ class TicketRoutes:
         account = await self._authenticator.account(request)
         asked = await body(request, TicketRequest)
         device_id = check_device_id(asked.device_id)
-        await self._access.may_connect(account.account_id, device_id)
+        await self._access.may_connect(account.account_id, device_id, attested_until=None)
         async with self._database.read() as connection:
             token = await self._tokens.living(connection, presented_token(request), now=self._clock())
         ticket = await self._tickets.issue(token.mac, device_id)

@@ -33,11 +33,17 @@ relay_tickets = Table(
 
 @dataclass(frozen=True, slots=True)
 class AppIdentity:
-    """The account of an app. `token_key` names its token to whoever hears that it ended; it ends at `expires_at`."""
+    """The account of an app. `token_key` names its token to whoever hears that it ended; it ends at `expires_at`.
+
+    Until `attested_until` (Unix time) the app is attested, None if it is not. What the account may do with the device
+    ends at `access_until`, None for an owner.
+    """
 
     account_id: str
     token_key: str
     expires_at: int
+    attested_until: int | None = None
+    access_until: int | None = None
 
 
 class Tickets:
