@@ -13,6 +13,7 @@
     │   ├── WebSocketClosed          a WebSocket ended; `close_code` and `reason` say why
     │   ├── ContextExhausted         an OSCORE context was used as often as its keys allow: make a new one
     │   ├── SessionLost              a session with a device ended: open another
+    │   ├── TimeUnknown              a device that heard no trusted time can't tell whether access holds
     │   └── TpmUnavailable           the TPM is not there, busy, or locked out for now
     ├── TpmRefused                   the TPM refused a command
     │   └── TpmKeyLost               a kept key is not of this TPM, or from before it was cleared
@@ -150,6 +151,12 @@ class ContextExhausted(Unavailable):
     """A security context has sealed as many messages, or met as many forgeries, as its keys allow: make a new one."""
 
     code = "context_exhausted"
+
+
+class TimeUnknown(Unavailable):
+    """A device has heard no trusted time since power-up: it can't tell whether granted access holds."""
+
+    code = "time_unknown"
 
 
 class TpmUnavailable(Unavailable):
