@@ -28,7 +28,7 @@ class DeviceTokenRequest:
 
 @dataclass(frozen=True, repr=False)
 class DeviceToken:
-    """A token for a device. `access_token` is a reference, a CWT (both base64url) or a JWT; Unix time `expires_at`."""
+    """A token for a device: `access_token` is a reference, a CWT (both base64url) or a JWT; ends at `expires_at`."""
 
     access_token: str
     expires_at: int

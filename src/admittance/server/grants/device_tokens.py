@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import and_
+from sqlalchemy import and_, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admittance.errors import (
@@ -27,6 +27,7 @@ from admittance.errors import (
 )
 from admittance.protocol.access.possession import SHARE_BYTES, master_secret
 from admittance.server.access.ports import DeviceToken, DeviceTokenRequest
+from admittance.server.access.tables import oauth_sessions
 from admittance.server.audit.model import Detail
 from admittance.server.audit.seldom import Seldom
 from admittance.server.audit.store import AuditLog
@@ -135,9 +136,11 @@ class OnlineDeviceTokens:
 
     async def _locked(self, connection: AsyncConnection, request: DeviceTokenRequest, now: float) -> AccessRecord:
         """What the device was told, locked; it is active, in the epoch of its grants, and nobody reported it stolen.
+        The login is locked before: it can't end unnoticed.
 
         Raises `NotFound`.
         """
+        await _lock_session(connection, request.session_id, now)
         access = await key_store.find(connection, request.device_id, lock=True)
         record = await registry.find(connection, request.device_id)
         if access is None or record is None or record.epoch != access.epoch:
@@ -260,4 +263,16 @@ class OnlineDeviceTokens:
         )
 
 
+async def _lock_session(connection: AsyncConnection, session_id: str, now: float) -> None:
+    """Raises `NotFound` for a login that has ended."""
+    values = {"sought": session_id, "now": int(now)}
+    if (await connection.execute(_LOCK_SESSION, values)).first() is None:
+        raise NotFound(_NO_GRANT)
+
+
+_LOCK_SESSION = (
+    select(oauth_sessions.c.session_id)
+    .where(oauth_sessions.c.session_id == bindparam("sought"), oauth_sessions.c.expires_at > bindparam("now"))
+    .with_for_update(read=True)
+)
 _NOT_TAKEN = "The device did not take the access in time. Try again."

@@ -109,7 +109,7 @@ class _Handlers:
         self._origin = origin
 
     async def give(self, request: Request) -> Response:
-        owner = await self._authenticator.account(request)
+        owner = await self._authenticator.account(request, scope="share")
         asked = await body(request, AskGrant)
         terms = Terms(
             name=asked.name,
@@ -129,7 +129,7 @@ class _Handlers:
         return reply(shown, status=201)
 
     async def list(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="devices")
         given, received = await self._grants.given(account), await self._grants.received(account)
         return reply(
             {
@@ -139,30 +139,30 @@ class _Handlers:
         )
 
     async def show(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="devices")
         grant = await self._grants.show(account, parse_grant_id(request.path_params["grant_id"]))
         return reply(await self._shown(grant, account.account_id))
 
     async def change(self, request: Request) -> Response:
-        owner = await self._authenticator.account(request)
+        owner = await self._authenticator.account(request, scope="share")
         asked = await body(request, AskChange)
         grant_id = parse_grant_id(request.path_params["grant_id"])
         grant = await self._grants.change(owner, grant_id, _change(asked))
         return reply(await self._shown(grant, owner.account_id))
 
     async def revoke(self, request: Request) -> Response:
-        owner = await self._authenticator.account(request)
+        owner = await self._authenticator.account(request, scope="share")
         grant = await self._grants.revoke(owner, parse_grant_id(request.path_params["grant_id"]))
         return reply(await self._shown(grant, owner.account_id))
 
     async def accept(self, request: Request) -> Response:
-        guest = await self._authenticator.account(request)
+        guest = await self._authenticator.account(request, scope="devices")
         asked = await body(request, AskAcceptance)
         grant = await self._grants.accept(guest, asked.secret)
         return reply(await self._shown(grant, guest.account_id), status=201)
 
     async def history(self, request: Request) -> Response:
-        owner = await self._authenticator.account(request)
+        owner = await self._authenticator.account(request, scope="share")
         events = await self._history.of(owner, parse_grant_id(request.path_params["grant_id"]))
         return reply({"events": events})
 

@@ -127,7 +127,7 @@ class RelayNode:
                     app.end(CloseReason.REVOKED)
         else:
             for app in [app for apps in self._apps.values() for app in apps]:
-                if app.identity is not None and app.identity.token_key == key:
+                if app.identity is not None and app.identity.session_id == key:
                     app.end(CloseReason.REVOKED)
 
     def blinded(self) -> None:
@@ -271,7 +271,7 @@ class RelayNode:
             raise
         over = (
             ("account", identity.account_id),
-            ("token", identity.token_key),
+            ("token", identity.session_id),
             ("device", app.device_id),
             ("grant", grant_key(app.device_id, identity.account_id)),
         )

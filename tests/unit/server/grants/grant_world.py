@@ -5,9 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import insert
+
 from admittance.errors import AdmittanceError, Conflict, WrongEpoch
 from admittance.protocol.channel.edhoc import ChannelKey
 from admittance.server.access.ports import DeviceToken, DeviceTokenRequest
+from admittance.server.access.tables import oauth_sessions
 from admittance.server.accounts.model import AuthenticatedAccount
 from admittance.server.bus.local import LocalBus
 from admittance.server.conversation.service import ConversationService
@@ -42,7 +45,7 @@ class Lock:
     deaf: bool = False
 
     def handle(self, request: CoapMessage) -> CoapMessage | None:
-        """Answer a request of the server. A device that is `deaf` gets none; a `silent` one does, and says nothing."""
+        """Answer a request of the server. A `deaf` device takes none; a `silent` one does, and says nothing."""
         if request.path != PUSH_PATH:
             return CoapMessage(codes.NOT_FOUND)
         if self.deaf:
@@ -159,6 +162,23 @@ class Household:
             self.sink.closed(CloseReason.OFFLINE)
             self.sink = None
 
+    async def log_in(self, session_id: str, account: AuthenticatedAccount | None = None) -> None:
+        """A login of the guest, or another account."""
+        async with self.world.database.transaction() as connection:
+            await connection.execute(
+                insert(oauth_sessions).values(
+                    session_id=session_id,
+                    account_id=(account or self.guest).account_id,
+                    client_id="app",
+                    jkt=self.guest.jkt,
+                    scope="devices",
+                    audience="",
+                    rotation=0,
+                    began_at=self.now,
+                    expires_at=self.now + 86_400,
+                )
+            )
+
     def terms(self, **changes: Any) -> Terms:
         """This evening, as often as one likes."""
         plain = Terms("Gast", self.now - 60, self.now + 5 * HOUR_S, None, 0, False)
@@ -204,6 +224,8 @@ async def household(database: Database, folder: Path, *, nodes: int = 1) -> Hous
     await world.take(device)
     await world.onboard(owner, device)
     made = Household(world, owner, guest, device, key, Lock(device.epoch))
+    for number in (1, 2):
+        await made.log_in(f"session-{number}")
     await made.bus.start()
     for index in range(nodes):
         await made.node(f"node-{index}")

@@ -63,7 +63,7 @@ async def test_an_app_is_cut_off_when_its_token_ends(site: Site, app: Login, lam
     device = await site.device(lamp)
     phone, other = await site.app(app, lamp.device_id), await site.app(await site.login(app.account), lamp.device_id)
     await device.event()
-    await site.world.accounts.tokens.end(app.token, account_id=app.account.account_id)
+    await site.end(app)
     assert (await closing(phone)).close_code == CloseCode.REVOKED
     await other.send(b"still here")
     told = [await device.event() for _ in range(3)]

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 
 def upgrade() -> None:
@@ -69,6 +69,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_grant_invitations_expires_at"), "grant_invitations", ["expires_at"], unique=False)
     op.create_index(op.f("ix_grant_invitations_grant_id"), "grant_invitations", ["grant_id"], unique=False)
+    op.add_column("relay_tickets", sa.Column("attested_until", sa.BigInteger(), nullable=True))
     op.create_table(
         "guest_accounts",
         sa.Column("account_id", sa.Text(), nullable=False),
