@@ -6,7 +6,6 @@ from typing import Final
 
 from admittance.errors import (
     AdmittanceError,
-    Expired,
     IntegrityRequired,
     NotAllowed,
     NotFound,
@@ -21,7 +20,7 @@ from admittance.wire.channel import Permission
 MAX_TTL_S: Final = 3600
 
 _NO_GRANT = "You were granted nothing on such a device."
-_RANKS: Final = (NotFound, Expired, NotAllowed, OutsideWindow, UsesSpent, IntegrityRequired)
+_RANKS: Final = (NotFound, NotAllowed, OutsideWindow, UsesSpent, IntegrityRequired)
 """Of refusals by several grants the last of these is told: it is the nearest to being let in."""
 
 
@@ -41,23 +40,22 @@ class Chosen:
 
 
 def choose(
-    grants: Sequence[Grant],
+    living: Sequence[Grant],
     device_id: str,
     actions: Sequence[str],
     *,
     attested_until: int | None,
     now: float,
 ) -> Chosen:
-    """Of the grants that allow all of `actions` now the longest; one that counts uses if no other does.
+    """Of living grants that allow all of `actions` now the longest; one that counts uses if no other does.
 
     Raises:
-        NotFound: there is no grant.
-        Expired: all have ended.
+        NotFound: there is none.
         NotAllowed: none allows these actions; `OutsideWindow`, `UsesSpent` and `IntegrityRequired` say more.
     """
     found: list[Chosen] = []
     refusal: AdmittanceError = NotFound(_NO_GRANT)
-    for grant in grants:
+    for grant in living:
         try:
             found.append(_check(grant, device_id, actions, attested_until=attested_until, now=now))
         except tuple(_RANKS) as error:
@@ -73,8 +71,6 @@ def _check(grant: Grant, device_id: str, actions: Sequence[str], *, attested_unt
     allowed = next((each for each in grant.allowed if each.device_id == device_id), None)
     if allowed is None:
         raise NotFound(_NO_GRANT)
-    if allowed.ended_at is not None or not grant.lives(now):
-        raise Expired("This grant has ended.")
     asked = permissions_of(actions) if actions else allowed.permissions
     if not covers(allowed.permissions, asked):
         raise NotAllowed("You were not granted all of this on the device.")

@@ -114,7 +114,7 @@ class OnlineDeviceTokens:
         """How often the device counts that grants were used; None where nothing is counted."""
         now = self._clock()
         async with self._database.read() as connection:
-            grants = await store.of_guest(connection, request.device_id, request.account_id)
+            grants = await store.of_guest(connection, request.device_id, request.account_id, now)
         if not any(grant.terms.uses and grant.interval(now) for grant in grants):
             return None
         state = await self._pushes.ask(request.device_id)
@@ -125,7 +125,9 @@ class OnlineDeviceTokens:
         try:
             async with self._database.transaction() as connection:
                 access = await self._locked(connection, request, now)
-                grants = await store.of_guest(connection, request.device_id, request.account_id, ended=True)
+                grants = await store.of_guest(connection, request.device_id, request.account_id, now)
+                if not grants and await store.had_any(connection, request.device_id, request.account_id):
+                    raise Expired("What you were granted on this device has ended.")
                 chosen = choose(
                     grants, request.device_id, request.actions, attested_until=request.attested_until, now=now
                 )

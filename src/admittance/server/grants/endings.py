@@ -72,6 +72,6 @@ async def _reaches(
     """As of an app that is attested for long."""
     found = {}
     for device_id in device_ids:
-        living = await store.of_guest(connection, device_id, guest_id)
+        living = await store.of_guest(connection, device_id, guest_id, now)
         found[device_id] = reach(living, now, attested_until=LATEST)
     return found

@@ -155,7 +155,7 @@ class Grants:
                 return before
             reaches = await Reaches.before(connection, before, now)
             await store.change(connection, after)
-            if replace(after.terms, name="") != replace(before.terms, name="") or after.allowed != before.allowed:
+            if replace(after.terms, name=before.terms.name) != before.terms or after.allowed != before.allowed:
                 for each in after.allowed:
                     await end_keys(connection, each.device_id, key_store.of_grant(grant_id), now)
             if reaches is not None:

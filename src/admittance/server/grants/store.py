@@ -31,10 +31,17 @@ _BY_ID = _WITH_DEVICES.where(grants.c.grant_id == bindparam("sought"))
 _LOCK = select(grants.c.grant_id).where(grants.c.grant_id == bindparam("sought")).with_for_update()
 _GIVEN = _WITH_DEVICES.where(grants.c.owner_id == bindparam("of_account"))
 _RECEIVED = _WITH_DEVICES.where(grants.c.guest_id == bindparam("of_account"), grants.c.ended_at.is_(None))
-_OF_GUEST = _WITH_DEVICES.where(
-    granted_devices.c.device_id == bindparam("at_device"), granted_devices.c.guest_id == bindparam("of_guest")
+_LIVING_OF_GUEST = _WITH_DEVICES.where(
+    granted_devices.c.device_id == bindparam("at_device"),
+    granted_devices.c.guest_id == bindparam("of_guest"),
+    granted_devices.c.ended_at.is_(None),
+    grants.c.ends_at > bindparam("now"),
 )
-_LIVING_OF_GUEST = _OF_GUEST.where(granted_devices.c.ended_at.is_(None))
+_HAD = (
+    select(granted_devices.c.grant_id)
+    .where(granted_devices.c.device_id == bindparam("at_device"), granted_devices.c.guest_id == bindparam("of_guest"))
+    .limit(1)
+)
 _COUNT_OF_OWNER = select(func.count()).where(
     grants.c.owner_id == bindparam("of_owner"), grants.c.ended_at.is_(None), grants.c.ends_at > bindparam("now")
 )
@@ -126,10 +133,16 @@ async def received(connection: AsyncConnection, guest_id: str) -> list[Grant]:
     return await _read(connection, _RECEIVED, {"of_account": guest_id})
 
 
-async def of_guest(connection: AsyncConnection, device_id: str, guest_id: str, *, ended: bool = False) -> list[Grant]:
-    """A guest's grants on a device that nobody has ended; with `ended` also the others."""
-    query = _OF_GUEST if ended else _LIVING_OF_GUEST
-    return await _read(connection, query, {"at_device": device_id, "of_guest": guest_id})
+async def of_guest(connection: AsyncConnection, device_id: str, guest_id: str, now: float) -> list[Grant]:
+    """A guest's grants on a device that live, between their hours or not."""
+    values = {"at_device": device_id, "of_guest": guest_id, "now": int(now)}
+    return await _read(connection, _LIVING_OF_GUEST, values)
+
+
+async def had_any(connection: AsyncConnection, device_id: str, guest_id: str) -> bool:
+    """Whether the guest ever had a grant on the device that is still kept."""
+    found = await connection.execute(_HAD, {"at_device": device_id, "of_guest": guest_id})
+    return found.first() is not None
 
 
 async def change(connection: AsyncConnection, grant: Grant) -> None:

@@ -98,8 +98,8 @@ class DeviceAccess:
                 raise NotFound(_NO_DEVICE)
             if record.owner(now) == account_id:
                 return None
-            grants = await of_guest(connection, device_id, account_id)
-        if not any(grant.lives(now) for grant in grants):
+            grants = await of_guest(connection, device_id, account_id, now)
+        if not grants:
             raise NotFound(_NO_DEVICE)
         until = reach(grants, now, attested_until)
         if until > now:
