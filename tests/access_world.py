@@ -11,6 +11,7 @@ from typing import Any
 
 import picows
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
 
 from admittance.client.channel.device_channel import DeviceChannel
 from admittance.client.possession.connecting import connect_with_key
@@ -182,6 +183,10 @@ class Site:
         secret, token, grant = os.urandom(32), os.urandom(16), os.urandom(16)
         return GrantedKey(token, secret, grant, "guest", scope, now + begins_s, now + ends_s, uses)
 
+    def another(self, key: GrantedKey, **changes: Any) -> GrantedKey:
+        """One more key under the grant of `key`."""
+        return replace(key, token=os.urandom(16), master_secret=os.urandom(32), **changes)
+
     async def push(
         self, *keys: GrantedKey, ended: tuple[bytes, ...] = (), base: int | None = None, epoch: int = EPOCH
     ) -> int:
@@ -195,11 +200,14 @@ class Site:
     async def state(self) -> AccessState:
         return message.decode((await self.node.ask(codes.GET)).payload, AccessState)
 
-    def near(self, key: GrantedKey, folder: Path) -> AbstractAsyncContextManager[DeviceChannel]:
-        """A channel of who holds `key`, over the local network; without any login."""
+    def near(
+        self, key: GrantedKey, folder: Path, address: tuple[str, int] | None = None
+    ) -> AbstractAsyncContextManager[DeviceChannel]:
+        """A channel of who holds `key`, over the local network; without any login. The guest takes the device to be
+        at `address`, if one is given."""
 
         async def find(_device_id: str) -> tuple[str, int]:
-            return self.address
+            return address or self.address
 
         held = HeldKey(
             device_id=self.device_id,
