@@ -12,6 +12,7 @@ from admittance.cli.output import show_error
 from admittance.errors import AdmittanceError
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "access": ("access:access", "Get keys of devices that you were let use."),
     "account": ("account:account", "Invite people, log in, look at accounts."),
     "audit": ("audit:audit", "Verify and export the audit log."),
     "clients": ("clients:clients", "Say which programs may ask for access: OAuth clients."),
