@@ -15,7 +15,7 @@ from admittance.client.session_store import SessionStore
 
 @click.group()
 def access() -> None:
-    """Get keys of devices that others let you use; each lasts an hour at most, and no longer than you were granted."""
+    """Get keys of devices that others let you use; each lasts an hour at most, or as long as you were granted."""
 
 
 @access.command()

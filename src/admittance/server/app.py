@@ -71,7 +71,8 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
         ]
     )
     first_contact = application(devices.first_contact_routes())
-    device = application(devices.device_routes())
+    introspection = relay.granting.ace.device_routes(devices.devices.device) if relay else []
+    device = application([*devices.device_routes(), *introspection])
     return Server(
         foundation,
         listeners(foundation, people, first_contact, device, relay),

@@ -9,6 +9,7 @@ from admittance.server.accounts.service import AccountServices
 from admittance.server.conversation.service import ConversationService
 from admittance.server.foundation import Foundation
 from admittance.server.grants import routes as grant_routes
+from admittance.server.grants.ace import AceEndpoints
 from admittance.server.grants.device_tokens import OnlineDeviceTokens
 from admittance.server.grants.history import GrantHistory
 from admittance.server.grants.mails import GuestMails
@@ -24,6 +25,7 @@ class GrantServices:
     grants: Grants
     device_tokens: OnlineDeviceTokens
     pushes: Pushes
+    ace: AceEndpoints
     people_routes: tuple[Route, ...]
     _telling: asyncio.Task[None] | None = None
 
@@ -46,20 +48,29 @@ def build(foundation: Foundation, accounts: AccountServices, conversations: Conv
     tokens = OnlineDeviceTokens(
         database=database, audit=audit, envelope=foundation.envelope, pushes=pushes, clock=clock
     )
+    ace = AceEndpoints(
+        origin=origin,
+        database=database,
+        authenticator=accounts.authenticator,
+        device_tokens=tokens,
+        clock=clock,
+    )
     accounts.invites.on_accepted = grants.accepted
     conversations.on_attached = pushes.attached
     return GrantServices(
         grants=grants,
         device_tokens=tokens,
         pushes=pushes,
-        people_routes=tuple(
-            grant_routes.routes(
+        ace=ace,
+        people_routes=(
+            *ace.people_routes(),
+            *grant_routes.routes(
                 authenticator=accounts.authenticator,
                 accounts=accounts.accounts,
                 grants=grants,
                 history=GrantHistory(database=database),
                 clock=clock,
                 origin=origin,
-            )
+            ),
         ),
     )
