@@ -3,6 +3,11 @@
 ANYBODY = "anybody"
 PASSWORD = "an account's password"
 INVITE = "an invite's secret"
+CLIENT = "a registered client"
+CONFIDENTIAL = "a registered client that proves itself"
+TOKEN_GRANT = "a registered client with a code, a refresh token or credentials of its own"
+TOKEN_HOLDER = "the client of a token, with the token"
+BROWSER = "the browser whose flow it is"
 ACCOUNT = "any account, for itself"
 TRUSTED = "a trusted app of any account, for itself"
 OWNER = "the device's owner, or an operator"
@@ -25,8 +30,22 @@ AUTHORITY: dict[Route, str] = {
     ("people", "GET", "/.well-known/admittance"): ANYBODY,
     ("people", "POST", "/api/invites"): OPERATOR,
     ("people", "POST", "/api/invites/accept"): INVITE,
-    ("people", "POST", "/api/tokens"): PASSWORD,
-    ("people", "DELETE", "/api/tokens/current"): ACCOUNT,
+    ("people", "GET", "/.well-known/oauth-authorization-server"): ANYBODY,
+    ("people", "GET", "/oauth/keys"): ANYBODY,
+    ("people", "POST", "/oauth/authorize-challenge"): PASSWORD,
+    ("people", "POST", "/oauth/token"): TOKEN_GRANT,
+    ("people", "POST", "/oauth/revoke"): TOKEN_HOLDER,
+    ("people", "POST", "/oauth/introspect"): CONFIDENTIAL,
+    ("people", "POST", "/oauth/par"): CLIENT,
+    ("people", "POST", "/oauth/device_authorization"): CLIENT,
+    ("people", "GET", "/oauth/authorize"): ANYBODY,
+    ("people", "GET", "/oauth/device"): ANYBODY,
+    ("people", "GET", "/oauth/sign-in"): BROWSER,
+    ("people", "POST", "/oauth/sign-in"): BROWSER,
+    ("people", "GET", "/oauth/device-code"): BROWSER,
+    ("people", "POST", "/oauth/device-code"): BROWSER,
+    ("people", "GET", "/oauth/consent"): BROWSER,
+    ("people", "POST", "/oauth/consent"): BROWSER,
     ("people", "GET", "/api/account"): ACCOUNT,
     ("people", "GET", "/api/networks"): ACCOUNT,
     ("people", "PUT", "/api/networks/{name}"): ACCOUNT,

@@ -72,8 +72,6 @@ class Scene:
                 }
             case "/api/activations":
                 return await self.site.evidence(self.stranger, self.device)
-            case "/api/tokens":
-                return {"email": self.owner.email, "password": "correct horse battery staple"}
             case "/api/invites/accept":
                 secret = base64url.encode(os.urandom(32))
                 name = {"email": self.owner.email, "password": "W7-long-and-unusual", "display_name": "Eve"}

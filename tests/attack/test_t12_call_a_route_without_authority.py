@@ -18,6 +18,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.routing import Route as Routed
 
+from admittance.client.oauth.pkce import Pkce
 from admittance.protocol.enrolment.building import build_request
 from admittance.protocol.enrolment.login import build_login
 from admittance.protocol.enrolment.reset import build_reset_report
@@ -49,9 +50,11 @@ from tests.attack.authority import (
 )
 from tests.attack.scene import Scene
 from tests.attack.site import CBOR, ON_SQLITE, Login, Site, code_of, invented, new_key, seen
+from tests.logins import challenge_form
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+CHALLENGE = "/oauth/authorize-challenge"
 NOWHERE = ("/", "/shutdown", "/admin", "/api", "/docs", "/metrics", "/debug", "/.git/config", "/api/")
 OFF_BY_DEFAULT = {"device_relay_plain"}
 UPGRADE = {
@@ -79,7 +82,7 @@ async def scene(site: Site) -> AsyncIterator[Scene]:
     assert code_of(asked) == "approval_pending"
     network = {"ssid": "Owners-Wi-Fi", "passphrase": "correct horse"}
     await owner.ask("PUT", "/api/networks/home", network)
-    await ended.ask("DELETE", "/api/tokens/current")
+    await ended.log_out()
     # The stranger names networks of its own alike.
     await stranger.ask("PUT", "/api/networks/home", {"ssid": "Mine", "passphrase": "correct horse"})
     yield Scene(site, owner, thief, device, waiting, certificate, stranger, other, other_certificate, ended)
@@ -143,18 +146,6 @@ async def test_nobody_calls_an_accounts_route(scene: Scene, route: Route) -> Non
 @pytest.mark.parametrize("route", OF_ACCOUNTS, ids=_words)
 async def test_another_account_touches_nothing(scene: Scene, route: Route) -> None:
     _, method, template = route
-    if template == "/api/tokens/current":
-        login = Login(
-            scene.site.origin,
-            scene.site.attacker,
-            scene.stranger.account_id,
-            scene.stranger.email,
-            scene.owner.token,
-            scene.stranger.private_key,
-        )
-        assert (await login.send(method, template)).status_code == 401
-        assert (await scene.owner.send("GET", "/api/account")).status_code == 200
-        return
     content = await scene.content(template, scene.stranger)
     before = await scene.kept()
     query = "?all=1" if template == "/api/devices" else ""
@@ -208,16 +199,18 @@ async def test_an_operator_does_not_act_in_the_owners_name(scene: Scene, route: 
 @ON_SQLITE
 async def test_no_password_and_no_invite_open_nothing(scene: Scene) -> None:
     before = await scene.kept()
-    for template in ("/api/tokens", "/api/invites/accept"):
-        content = await scene.content(template, scene.stranger)
-        for body in (content, {}, None, {**(content or {}), "operator": True}):
-            sent = {} if body is None else {"json": body}
-            answer = await scene.site.attacker.post(template, **sent)
-            assert answer.status_code in (400, 401, 404), answer.text
-            assert not scene.is_about_the_owner(answer)
+    content = await scene.content("/api/invites/accept", scene.stranger)
+    for body in (content, {}, None, {**(content or {}), "operator": True}):
+        sent = {} if body is None else {"json": body}
+        answer = await scene.site.attacker.post("/api/invites/accept", **sent)
+        assert answer.status_code in (400, 401, 404), answer.text
+        assert not scene.is_about_the_owner(answer)
     login = Login(scene.site.origin, scene.site.attacker, "", "", "none", new_key())
-    guessed = await login.send("POST", "/api/tokens", await scene.content("/api/tokens", login))
-    assert guessed.status_code == 401
+    form = challenge_form(scene.owner.email, "correct horse battery staple", Pkce.generate())
+    for changes in ({}, {"operator": "true"}, {"password": ""}, {"client_id": "nobody"}):
+        guessed = await login.post(CHALLENGE, {**form, **changes})
+        assert guessed.status_code in (400, 401), guessed.text
+        assert not scene.is_about_the_owner(guessed)
     await scene.assert_unchanged(before)
 
 

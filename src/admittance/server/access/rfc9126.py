@@ -51,7 +51,7 @@ class PushedRequests:
         return [Route(PAR_PATH, answering(self._push), methods=["POST"])]
 
     async def take(self, request_uri: str, client_id: str) -> AuthorizationRequest:
-        """A pushed request, which is used up. Raises `InvalidRequest`: unknown, used, expired, or another client's."""
+        """Use a pushed request up. Raises `InvalidRequest`: unknown, used, expired, or another client's."""
         try:
             mac = self._hasher.mac(request_uri.removeprefix(_URN))
         except Malformed:
