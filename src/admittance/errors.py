@@ -13,6 +13,7 @@
     │   ├── WebSocketClosed          a WebSocket ended; `close_code` and `reason` say why
     │   ├── ContextExhausted         an OSCORE context was used as often as its keys allow: make a new one
     │   ├── SessionLost              a session with a device ended: open another
+    │   ├── TimeUnknown              a device that heard no trusted time can't tell whether access holds
     │   └── TpmUnavailable           the TPM is not there, busy, or locked out for now
     ├── TpmRefused                   the TPM refused a command
     │   └── TpmKeyLost               a kept key is not of this TPM, or from before it was cleared
@@ -32,6 +33,8 @@
         │   └── NonceRequired        carry the server's nonce and ask again
         ├── NotAllowed               known, but without the authority
         │   ├── AppNotTrusted        a login that knows no more than the password
+        │   ├── OutsideWindow        granted access that does not hold yet, or has ended
+        │   ├── UsesSpent            granted access that was used as often as it allows
         │   ├── ScopeMissing         a token whose scope does not cover the request
         │   └── IntegrityRequired    only an app whose integrity is proven may do this
         ├── OAuthRefused             an OAuth request was refused; `code` is the `error` of RFC 6749, section 5.2
@@ -164,6 +167,12 @@ class ContextExhausted(Unavailable):
     """A security context has sealed as many messages, or met as many forgeries, as its keys allow: make a new one."""
 
     code = "context_exhausted"
+
+
+class TimeUnknown(Unavailable):
+    """A device has heard no trusted time since power-up: it can't tell whether granted access holds."""
+
+    code = "time_unknown"
 
 
 class TpmUnavailable(Unavailable):
@@ -304,6 +313,18 @@ class AppNotTrusted(NotAllowed):
     """What is asked for must not rest on a password alone: confirm this app by a second factor first."""
 
     code = "app_not_trusted"
+
+
+class OutsideWindow(NotAllowed):
+    """Granted access that does not hold yet, or has ended."""
+
+    code = "outside_window"
+
+
+class UsesSpent(NotAllowed):
+    """Granted access that was used as often as it allows."""
+
+    code = "uses_spent"
 
 
 class ScopeMissing(NotAllowed):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from admittance.errors import AuthenticationFailed, NotFound
-from admittance.protocol.channel.handshake import MAX_ATTEMPTS
+from admittance.protocol.channel.opening import MAX_ATTEMPTS
 from admittance.wire import relay
 from admittance.wire.coap import codes, stream
 from admittance.wire.relay import Frame

@@ -11,7 +11,7 @@ import pytest
 from admittance.errors import AuthenticationFailed
 from admittance.protocol.channel.edhoc import ChannelKey
 from admittance.protocol.channel.events import Ended, Established
-from admittance.protocol.channel.handshake import MAX_ATTEMPTS
+from admittance.protocol.channel.opening import MAX_ATTEMPTS
 from admittance.protocol.channel.oscore import SecurityContext, oscore_option
 from admittance.wire import relay
 from admittance.wire.channel import Entry

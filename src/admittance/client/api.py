@@ -28,6 +28,7 @@ TIMEOUT_S = 30.0
 RENEW_BEFORE_S = 30
 
 A = TypeVar("A", bound=types.Answer)
+E = TypeVar("E")
 
 
 class ApiClient:
@@ -142,6 +143,20 @@ class ApiClient:
                 )
                 self._store.save(session)
         self._carry(session)
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._prover.now()
+
+    async def exchange(self, form: dict[str, str], into: type[E]) -> E:
+        """Exchange the login for a token of a resource (RFC 8693).
+
+        Raises `AuthenticationFailed` when nobody is logged in.
+        """
+        await self.renew()
+        if self._access_token is None:
+            raise AuthenticationFailed("You are not logged in. Run: admit account login")
+        return await self._server.exchange(self._access_token, form, into)
 
     async def account(self) -> types.Account:
         return await self.ask("GET", "/api/account", types.Account)

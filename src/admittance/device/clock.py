@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 
 class TrustedClock:
-    """Unix time from the server, never behind the floor. `floor` and all results are Unix seconds."""
+    """Unix time from the server, never behind the floor, nor behind what it told before: a server whose own clock was
+    turned back makes it stand still. `floor` and all results are Unix seconds."""
 
     def __init__(self, monotonic: Callable[[], float], floor: int) -> None:
         self._monotonic = monotonic
         self._offset = floor - monotonic()
         self._floor = floor
+        self._told = float(floor)
         self._trusted = False
 
     @property
@@ -22,7 +24,8 @@ class TrustedClock:
         return self._trusted
 
     def now(self) -> float:
-        return max(float(self._floor), self._monotonic() + self._offset)
+        self._told = max(self._told, self._monotonic() + self._offset)
+        return self._told
 
     def monotonic(self) -> float:
         return self._monotonic()

@@ -31,6 +31,7 @@ from admittance.device.talking import Talking, TalkSettings
 from admittance.device.tpm.session import TpmProver
 from admittance.device.upkeep import Doors, Upkeep
 from admittance.errors import Conflict, NetworkFailure
+from admittance.protocol.access.granted import GrantedAccess
 from admittance.protocol.provisioning import stock
 from admittance.protocol.provisioning.transaction import Random, Transaction
 from admittance.protocol.provisioning.transaction_events import (
@@ -184,7 +185,13 @@ class Life:
         if configuration.ticket:
             changes |= {"ticket": configuration.ticket, "pending": None}
         if command.new_owner:
-            changes |= {"owned": False, "operational": None, "network": None, "consent": ()}
+            changes |= {
+                "owned": False,
+                "operational": None,
+                "network": None,
+                "consent": (),
+                "access": GrantedAccess(),
+            }
             if not configuration.ticket:
                 changes |= {"ticket": None, "pending": None}
         try:

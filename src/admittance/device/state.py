@@ -17,12 +17,13 @@ from msgspec.structs import replace
 
 from admittance.device.files import PRIVATE_MODE, Files
 from admittance.errors import ConfigurationError, Malformed
+from admittance.protocol.access.granted import GrantedAccess
 from admittance.protocol.channel.credentials import CredentialList
 from admittance.wire import message
 from admittance.wire.message import Bytes32, Message, Unsigned
 from admittance.wire.readings import MAX_CONSENTED, ReadingName
 
-MAX_RECORD_BYTES: Final = 128 * 1024
+MAX_RECORD_BYTES: Final = 256 * 1024
 FOLDER_MODE: Final = 0o700
 _DIGEST_BYTES: Final = 32
 
@@ -83,7 +84,7 @@ class Record(Message, frozen=True, tag="admittance/device-state/1"):
     `resets` counts factory resets. These survive a reset. `owned` turns true with the first certificate of an
     epoch. `reset_unreported` is true until the server heard of the latest reset. `time_floor` is a Unix time that
     has certainly passed. `credentials` are those that the device talks to, and `consent` the names of the readings
-    that the owner lets go to the server.
+    that the owner lets go to the server. `access` is what others may do by possession keys.
     """
 
     epoch: Unsigned
@@ -100,6 +101,7 @@ class Record(Message, frozen=True, tag="admittance/device-state/1"):
     operational: Operational | None
     credentials: CredentialList = CredentialList()
     consent: Annotated[tuple[ReadingName, ...], Meta(max_length=MAX_CONSENTED)] = ()
+    access: GrantedAccess = GrantedAccess()
 
 
 def first_record(keys: KeyMaterial) -> Record:
@@ -145,15 +147,17 @@ class StateFile:
     def load(self) -> Record | None:
         """Return the latest readable record, or None at the first boot.
 
-        Raises `ConfigurationError` if there are records but none can be read.
+        In a record that is not the latest, no more of the granted access holds than `GrantedAccess.after_damage`
+        leaves. Raises `ConfigurationError` if there are records but none can be read.
         """
         current, previous = (self._files.read(path) for path in (self._path, self._previous))
         if current is None and previous is None:
             return None
-        for data in (current, previous):
-            record = _readable(data)
-            if record is not None:
-                return record
+        record, before = _readable(current), _readable(previous)
+        if record is not None:
+            return record
+        if before is not None:
+            return replace(before, access=before.access.after_damage())
         raise ConfigurationError(
             f"The device's state in {self._folder} is damaged. Reset the device, then provision it again."
         )

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from admittance.device.access.enforcement import Enforcement
+from admittance.device.access.hints import Hints
+from admittance.device.access.resource import access_resource
 from admittance.device.applications import Application
 from admittance.device.channel.conversations import Conversations, Identity
 from admittance.device.clock import TrustedClock
@@ -22,6 +25,7 @@ from admittance.device.resources.dispatch import Dispatcher
 from admittance.device.resources.tree import Tree
 from admittance.device.state import FOLDER_MODE, Memory
 from admittance.errors import Unavailable
+from admittance.protocol.access.authz_info import Possessors
 from admittance.protocol.channel.edhoc import ChannelKey
 from admittance.wire.relay import RelayProof
 from admittance.wire.senml import Value
@@ -83,12 +87,14 @@ class Talking:
         self._outbox: ReadingsOutbox | None = None
         birth = made.birth
         built_in = BuiltIn(Facts(birth.device_id, birth.model, firmware), memory, clock, ports.log, open_access_point)
+        enforcement = Enforcement(memory, clock, ports.log)
         own = () if self._application is None else self._application.resources.values()
         self._conversations = Conversations(
             Identity(birth.device_id, ChannelKey(load_private_key(memory.record.keys.channel))),
             memory,
             clock,
-            Dispatcher(Tree([*built_in.resources(), *own]), ports.log),
+            Dispatcher(Tree([*built_in.resources(), access_resource(enforcement), *own]), enforcement, ports.log),
+            Possessors(enforcement.find, enforcement.standing, Hints(birth.server_origin, birth.device_id)),
             ports.random,
             ports.log,
         )

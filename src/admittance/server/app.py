@@ -53,9 +53,11 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
     ground = access_services.ground_of(foundation)
     logins = access_services.login_services(ground)
     accounts = account_services(foundation, logins)
-    access = access_services.build(ground, accounts, logins)
     devices = device_services.build(foundation, accounts.passwords)
     relay = relay_services.build(foundation, accounts) if config.has_relay else None
+    access = access_services.build(
+        ground, accounts, logins, device_tokens=relay.granting.device_tokens if relay else None
+    )
 
     people = application(
         [
@@ -67,7 +69,8 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
         ]
     )
     first_contact = application(devices.first_contact_routes())
-    device = application(devices.device_routes())
+    introspection = relay.granting.ace.device_routes(devices.devices.device) if relay else []
+    device = application([*devices.device_routes(), *introspection])
     return Server(
         foundation,
         listeners(foundation, people, first_contact, device, relay),

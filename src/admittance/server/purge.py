@@ -23,6 +23,7 @@ from admittance.server.enrolment.factors.tables import (
 )
 from admittance.server.enrolment.store import spent_nonces
 from admittance.server.enrolment.tpm.store import credential_challenges
+from admittance.server.grants.tables import grant_invitations, grants, possession_keys
 from admittance.server.mail.store import outbox
 from admittance.server.relay.tickets import relay_tickets
 from admittance.server.revocations.store import endings
@@ -33,6 +34,8 @@ KEEP_CHALLENGES_S = 3600
 KEEP_MAIL_S = 30 * 86_400
 KEEP_FACTORS_S = 86_400
 KEEP_ENDINGS_S = 86_400
+KEEP_KEYS_S = 86_400
+KEEP_GRANTS_S = 400 * 86_400
 KEEP_CODES_S = 86_400
 
 
@@ -70,6 +73,9 @@ class Purge:
             delete(sms_outbox).where(sms_outbox.c.created_at <= now - KEEP_FACTORS_S),
             delete(endings).where(endings.c.ended_at <= now - KEEP_ENDINGS_S),
             delete(relay_tickets).where(relay_tickets.c.expires_at <= now),
+            delete(possession_keys).where(possession_keys.c.expires_at <= now - KEEP_KEYS_S),
+            delete(grant_invitations).where(grant_invitations.c.expires_at <= now),
+            delete(grants).where(grants.c.ends_at <= now - KEEP_GRANTS_S),
             delete(factor_tries).where(factor_tries.c.ends_at <= now),
             *(
                 delete(table).where(table.c.expires_at <= now - KEEP_FACTORS_S)

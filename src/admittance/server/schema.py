@@ -10,6 +10,7 @@ from admittance.server.devices import store as devices
 from admittance.server.enrolment import store as enrolment
 from admittance.server.enrolment.factors import tables as factors
 from admittance.server.enrolment.tpm import store as tpm
+from admittance.server.grants import tables as grants
 from admittance.server.mail import store as mail
 from admittance.server.readings import store as readings
 from admittance.server.relay import presence
@@ -25,6 +26,7 @@ __all__ = [
     "devices",
     "enrolment",
     "factors",
+    "grants",
     "mail",
     "metadata",
     "presence",

@@ -3,11 +3,11 @@
 The device keeps a sequence of its own: each push makes it grow, and names the one that it builds on.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta
 
-from admittance.wire.channel import MAX_PERMISSIONS, Permission
+from admittance.wire.channel import MAX_PERMISSIONS, Entry, Permission, Role
 from admittance.wire.message import Bytes16, Bytes32, Message, Unsigned, Word
 
 PUSH_PATH: Final = "/server/access"
@@ -15,6 +15,8 @@ AUTHZ_INFO_PATH: Final = "/authz-info"
 
 MAX_KEYS: Final = 32
 MAX_ENDED: Final = 64
+MAX_COUNTS: Final = 64
+MAX_PUSH_BYTES: Final = 65_536
 
 
 class GrantedKey(Message, frozen=True):
@@ -34,8 +36,22 @@ class GrantedKey(Message, frozen=True):
     expires_at: Unsigned
     uses: Unsigned
 
+    @property
+    def kid(self) -> bytes:
+        """The id of the key: its token (RFC 9203, section 3.2)."""
+        return self.token
+
+    @property
+    def role(self) -> Role:
+        """Who holds a possession key is a guest."""
+        return "guest"
+
     def __repr__(self) -> str:
         return f"GrantedKey(token={self.token.hex()!r}, name={self.name!r}, …)"
+
+
+Holder: TypeAlias = Entry | GrantedKey
+"""Who is at the other end of a channel to a device: the holder of a listed credential, or of a possession key."""
 
 
 class AccessPush(Message, frozen=True, tag="admittance/access-push/1"):
@@ -63,4 +79,4 @@ class AccessState(Message, frozen=True, tag="admittance/access-state/1"):
 
     epoch: Unsigned
     sequence: Unsigned
-    used: Annotated[tuple[GrantUse, ...], Meta(max_length=MAX_KEYS)]
+    used: Annotated[tuple[GrantUse, ...], Meta(max_length=MAX_COUNTS)]

@@ -91,7 +91,7 @@ def encode(claims: Claims) -> bytes:
         _IAT: claims.issued_at,
         _CTI: claims.cti or None,
         _CNF: confirmation,
-        _SCOPE: _encode_scope(claims.scope) or None,
+        _SCOPE: encode_scope(claims.scope) or None,
         _CNONCE: claims.cnonce or None,
         _EXI: claims.exi_s,
     }
@@ -158,13 +158,15 @@ def _decode_input(values: Mapping[int, Any]) -> OscoreConfirmation:
     return OscoreConfirmation(input_id, master_secret, algorithm, salt, context_id)
 
 
-def _encode_scope(scope: str | tuple[Permission, ...]) -> str | bytes:
+def encode_scope(scope: str | tuple[Permission, ...]) -> str | bytes:
+    """The value of a ``scope``: text, or AIF permissions as a byte string (RFC 9237, section 3)."""
     if isinstance(scope, str):
         return scope
     return cbor.encode([[permission.path, permission.methods] for permission in scope])
 
 
-def _scope(value: object) -> str | tuple[Permission, ...]:
+def decode_scope(value: object) -> str | tuple[Permission, ...]:
+    """The scope in a value. Raises `Malformed`."""
     if isinstance(value, str):
         return _text(value)
     if not isinstance(value, bytes):
@@ -228,7 +230,7 @@ _READERS: Final[dict[int, Callable[[object], Any]]] = {
     _IAT: _time,
     _CTI: _bytes,
     _CNF: decode_confirmation,
-    _SCOPE: _scope,
+    _SCOPE: decode_scope,
     _CNONCE: _bytes,
     _EXI: _time,
 }

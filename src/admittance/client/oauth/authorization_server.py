@@ -80,6 +80,15 @@ class AuthorizationServer:
         except InvalidGrant:
             raise AuthenticationFailed("Your login has ended. Log in again: admit account login") from None
 
+    async def exchange(self, access_token: str, form: dict[str, str], into: type[A]) -> A:
+        """Exchange the login's access token for another token (RFC 8693, section 2.1)."""
+        asked = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": access_token,
+            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        }
+        return await self.ask("/oauth/token", {**asked, **form}, into)
+
     async def revoke(self, token: str) -> None:
         """End the login that a token belongs to (RFC 7009)."""
         await self.post("/oauth/revoke", {"token": token})

@@ -16,7 +16,9 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Content]]
 Task: TypeAlias = Callable[["Host"], Awaitable[None]]
 
 PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]{1,64}){1,8}")
-RESERVED: Final = frozenset({".well-known", "admissions", "consent", "credentials", "info", "provisioning", "server"})
+RESERVED: Final = frozenset(
+    {".well-known", "admissions", "authz-info", "consent", "credentials", "info", "provisioning", "server"}
+)
 
 
 class Host(Protocol):
@@ -67,9 +69,11 @@ class Application:
     ) -> Callable[[Handler], Handler]:
         """Answer requests to `path` by the decorated function.
 
-        It gets requests of owners, and of guests whose scope has the path and the method. `Malformed`, `NotAllowed`,
-        `NotFound`, `Conflict` and other errors of `admittance.errors` become the CoAP code that says the same. Who
-        observes an observable resource is answered again after each `changed`, so GET must have no effect.
+        It gets requests of owners, and of guests whose scope has the path and the method. What a guest sends by
+        another method than GET and FETCH counts as a use of its access, whatever comes of it. `Malformed`,
+        `NotAllowed`, `NotFound`, `Conflict` and other errors of `admittance.errors` become the CoAP code that says
+        the same. Who observes an observable resource is answered again after each `changed`, so GET must have no
+        effect.
 
         Raises `Misuse` for a path that is taken, reserved or not made of plain segments.
         """

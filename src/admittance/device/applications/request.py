@@ -17,7 +17,8 @@ MAX_DEPTH: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose channel the request came over: the credential's id, its role, and the name that it was listed with."""
+    """Whose channel the request came over: the id of its credential or possession key, its role, and the name that it
+    was listed with."""
 
     kid: bytes
     role: Role

@@ -17,7 +17,7 @@ from admittance.protocol.channel.events import (
     ResponseReceived,
 )
 from admittance.protocol.coap.blockwise import MAX_BODY_BYTES
-from admittance.wire.channel import Entry
+from admittance.wire.access import Holder
 from admittance.wire.coap import codes
 from admittance.wire.coap.message import CoapMessage
 from admittance.wire.coap.options import OBSERVE
@@ -45,8 +45,8 @@ class Surroundings(Protocol):
 
     def monotonic(self) -> float: ...
 
-    def listed(self, entry: Entry) -> Entry | None:
-        """What the credential of `entry` is listed as now; None if it may no longer talk."""
+    def standing(self, holder: Holder) -> Holder | None:
+        """What the credential or key of `holder` stands for now; None if it may no longer talk."""
 
     def established(self, conversation: "Conversation") -> None:
         """The peer proved its key."""
@@ -61,8 +61,8 @@ class Surroundings(Protocol):
 class _Observation:
     """Who observes, what, and whether the next state is being made ready, or has to be once more."""
 
-    def __init__(self, entry: Entry, message: CoapMessage) -> None:
-        self.entry = entry
+    def __init__(self, holder: Holder, message: CoapMessage) -> None:
+        self.holder = holder
         self.message = message
         self.path = message.path
         self.is_busy = False
@@ -82,7 +82,7 @@ class Conversation:
         self._timer: asyncio.TimerHandle | None = None
         self._handshake_limit: asyncio.TimerHandle | None = None
         self._is_over = False
-        self.entry: Entry | None = None
+        self.holder: Holder | None = None
         """Who is at the other end; None before the handshake."""
 
     def limit_handshake(self) -> None:
@@ -131,7 +131,7 @@ class Conversation:
     @property
     def is_standing(self) -> bool:
         """Whether the peer may still talk; before the handshake nothing stands against it."""
-        return self.entry is None or self._surroundings.listed(self.entry) is not None
+        return self.holder is None or self._surroundings.standing(self.holder) is not None
 
     def _settle(self) -> None:
         """Send what is to be sent, and deal with what happened, until there is nothing more of either."""
@@ -155,11 +155,11 @@ class Conversation:
 
     def _handle(self, event: Event) -> None:
         match event:
-            case Established(entry=entry):
-                self.entry = entry
+            case Established(holder=holder):
+                self.holder = holder
                 self._surroundings.established(self)
-            case RequestReceived(handle=handle, entry=entry, message=message):
-                self._take(handle, entry, message)
+            case RequestReceived(handle=handle, holder=holder, message=message):
+                self._take(handle, holder, message)
             case ResponseReceived(handle=handle, message=message):
                 self._answer_arrived(handle, message)
             case RequestFailed(handle=handle, error=error):
@@ -170,24 +170,24 @@ class Conversation:
                 self._finish(error)
                 self._carrier.close(CloseReason.NORMAL)
 
-    def _take(self, handle: int, known: Entry | None, message: CoapMessage) -> None:
-        entry = None if known is None else self._surroundings.listed(known)
-        if entry is None:
+    def _take(self, handle: int, known: Holder | None, message: CoapMessage) -> None:
+        holder = None if known is None else self._surroundings.standing(known)
+        if holder is None:
             self.end(CloseReason.REVOKED)
         elif len(self._tasks) >= MAX_REQUESTS:
             self._channel.respond(handle, CoapMessage(codes.UNAVAILABLE))
         elif self._is_observed(message):
-            observation = self._observations[handle] = _Observation(entry, message)
+            observation = self._observations[handle] = _Observation(holder, message)
             self._refresh(handle, observation)
         else:
-            self._spawn(self._answer(handle, entry, message))
+            self._spawn(self._answer(handle, holder, message))
 
     def _is_observed(self, message: CoapMessage) -> bool:
         """The channel leaves the Observe option only where it can notify."""
         return message.option(OBSERVE) is not None and self._surroundings.dispatcher.is_observable(message)
 
-    async def _answer(self, handle: int, entry: Entry, message: CoapMessage) -> None:
-        answer = await self._surroundings.dispatcher.answer(entry, message)
+    async def _answer(self, handle: int, holder: Holder, message: CoapMessage) -> None:
+        answer = await self._surroundings.dispatcher.answer(holder, message)
         if not self._is_over:
             self._respond(handle, answer)
             self._settle()
@@ -209,11 +209,11 @@ class Conversation:
         """Send states until the last one sent is the present one: states in between may be left out (RFC 7641)."""
         while observation.is_stale:
             observation.is_stale = False
-            entry = self._surroundings.listed(observation.entry)
-            if entry is None:
+            holder = self._surroundings.standing(observation.holder)
+            if holder is None:
                 self.end(CloseReason.REVOKED)
                 return
-            answer = await self._surroundings.dispatcher.answer(entry, observation.message)
+            answer = await self._surroundings.dispatcher.answer(holder, observation.message)
             if self._is_over or handle not in self._observations:
                 return
             if codes.is_success(answer.code) and len(answer.payload) <= MAX_BODY_BYTES:
@@ -235,7 +235,7 @@ class Conversation:
             answer.set_exception(error)
 
     def _end_unproven(self) -> None:
-        if self.entry is None:
+        if self.holder is None:
             self.end(CloseReason.IDLE)
 
     def _finish(self, error: AdmittanceError) -> None:

@@ -11,9 +11,11 @@ from admittance.device.log import Log
 from admittance.device.resources.dispatch import Dispatcher
 from admittance.device.state import Memory
 from admittance.errors import ChannelLost, NotFound, Refused, Unavailable
+from admittance.protocol.access.authz_info import Possessors, hint
 from admittance.protocol.channel.channel import Channel
 from admittance.protocol.channel.edhoc import ChannelKey, Responder
 from admittance.protocol.channel.half_open import HalfOpen
+from admittance.wire.access import GrantedKey, Holder
 from admittance.wire.channel import Entry
 from admittance.wire.coap.message import CoapMessage
 from admittance.wire.relay import CloseReason
@@ -31,9 +33,9 @@ class Identity:
 
 
 class Conversations:
-    """Opens them, and ends those whose credential is no longer listed.
+    """Opens them, and ends those whose credential is no longer listed, or whose possession key is over.
 
-    Handshakes that nobody has proven are bounded over all of them. What the list is follows from the memory alone.
+    What nobody has proven is bounded over all of them. What the list and the keys are follows from the memory alone.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Conversations:
         memory: Memory,
         clock: TrustedClock,
         dispatcher: Dispatcher,
+        possessors: Possessors,
         random: Callable[[int], bytes],
         log: Log,
     ) -> None:
@@ -49,13 +52,14 @@ class Conversations:
         self._memory = memory
         self._clock = clock
         self.dispatcher = dispatcher
+        self._possessors = possessors
         self._random = random
         self._log = log
         self._half_open: HalfOpen[Responder[Entry]] = HalfOpen()
         self._open: dict[Conversation, None] = {}
         self._server: Conversation | None = None
         self._server_established = asyncio.Event()
-        self._seen = memory.record.credentials
+        self._seen = memory.record
 
     def __len__(self) -> int:
         return len(self._open)
@@ -73,7 +77,7 @@ class Conversations:
         """
         if len(self._open) >= MAX_CONVERSATIONS and not self._make_room():
             return None
-        conversation = self._begin(carrier, peer, self._find_app, self._admit, datagrams)
+        conversation = self._begin(carrier, peer, self._find_app, self._admit, self._possessors, datagrams)
         conversation.limit_handshake()
         return conversation
 
@@ -82,7 +86,7 @@ class Conversations:
         if self._server is not None:
             self._server.lost()
         self._server_established.clear()
-        self._server = self._begin(carrier, "server", self._find_server, None, datagrams=False)
+        self._server = self._begin(carrier, "server", self._find_server, None, None, datagrams=False)
         return self._server
 
     async def ask_server(self, message: CoapMessage) -> CoapMessage:
@@ -106,10 +110,11 @@ class Conversations:
             conversation.changed(path)
 
     def settled(self) -> None:
-        """End every conversation whose credential is no longer listed, if the list changed since the last call."""
-        if self._memory.record.credentials is self._seen:
+        """End every conversation whose credential is no longer listed or whose key is over, if there were changes
+        since the last call."""
+        seen, self._seen = self._seen, self._memory.record
+        if seen.credentials is self._seen.credentials and seen.access is self._seen.access:
             return
-        self._seen = self._memory.record.credentials
         for conversation in tuple(self._open):
             if not conversation.is_standing:
                 conversation.end(CloseReason.REVOKED)
@@ -122,17 +127,25 @@ class Conversations:
     def monotonic(self) -> float:
         return self._clock.monotonic()
 
-    def listed(self, entry: Entry) -> Entry | None:
+    def turned_away(self, request: CoapMessage) -> CoapMessage:
+        """The answer to a stranger's request that opens nothing."""
+        return hint(self._possessors, request, self._clock.monotonic())
+
+    def standing(self, holder: Holder) -> Holder | None:
         try:
-            now_listed = self._find(entry.kid)
+            if isinstance(holder, GrantedKey):
+                return self._possessors.standing(holder)
+            listed = self._find(holder.kid)
         except Refused:
             return None
-        return now_listed if now_listed.role == entry.role else None
+        return listed if listed.role == holder.role else None
 
     def established(self, conversation: Conversation) -> None:
-        entry = conversation.entry
-        if entry is not None:
-            self._log("channel_established", role=entry.role, kid=entry.kid.hex())
+        holder = conversation.holder
+        if holder is not None:
+            self._log("channel_established", role=holder.role, kid=holder.kid.hex())
+        if isinstance(holder, GrantedKey):
+            self._end_older(holder, conversation)
         if conversation is self._server:
             self._server_established.set()
 
@@ -142,9 +155,16 @@ class Conversations:
             self._server = None
             self._server_established.clear()
 
+    def _end_older(self, key: GrantedKey, newest: Conversation) -> None:
+        """A possession key has one conversation (RFC 9203, section 6)."""
+        for conversation in tuple(self._open):
+            held = conversation.holder
+            if conversation is not newest and isinstance(held, GrantedKey) and held.token == key.token:
+                conversation.end(CloseReason.SUPERSEDED)
+
     def _make_room(self) -> bool:
         for conversation in self._open:
-            if conversation.entry is None and conversation is not self._server:
+            if conversation.holder is None and conversation is not self._server:
                 conversation.end(CloseReason.QUOTA)
                 return True
         return False
@@ -155,6 +175,7 @@ class Conversations:
         peer: Hashable,
         find: Callable[[bytes], Entry],
         admit: Callable[[bytes], None] | None,
+        possessors: Possessors | None,
         datagrams: bool,
     ) -> Conversation:
         channel = Channel.responder(
@@ -163,6 +184,7 @@ class Conversations:
             random=self._random,
             admit=admit,
             half_open=self._half_open,
+            possessors=possessors,
             peer=peer,
             datagrams=datagrams,
         )

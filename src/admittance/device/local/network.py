@@ -1,7 +1,8 @@
 """The device on its local network: the channel over UDP, and mDNS for who looks for it. Off unless asked for.
 
 Whoever is on the network may knock. Nothing is answered but handshakes and what a channel protects, and no answer to
-a stranger is larger than the question by more than a few bytes. Strangers get half of the time at most: what they
+a stranger is larger than the question by more than a few bytes, but for the hints where to have a token, which are
+given once a second at most. Strangers get half of the time at most: what they
 send beyond that is dropped, so that a flood of handshakes leaves time for who has a channel.
 """
 
@@ -19,6 +20,7 @@ from admittance.device.log import Log
 from admittance.errors import ConfigurationError, Malformed
 from admittance.protocol.channel.handshake import ADMISSIONS_PATH, EDHOC_PATH
 from admittance.protocol.coap.reliability import DatagramEndpoint, DeliveryFailed, MessageReceived
+from admittance.wire.access import AUTHZ_INFO_PATH
 from admittance.wire.coap import codes
 from admittance.wire.coap.message import CoapMessage
 from admittance.wire.relay import CloseReason
@@ -138,7 +140,7 @@ class LocalNetwork:
     def _receive(self, data: bytes, peer: Address) -> None:
         now = self._conversations.monotonic()
         known = self._peers.get(peer)
-        is_stranger = known is None or known.entry is None
+        is_stranger = known is None or known.holder is None
         if is_stranger and not self._for_strangers.has_some(now):
             return
         self._endpoint.receive(data, peer, now)
@@ -161,7 +163,7 @@ class LocalNetwork:
         conversation = self._peers.pop(peer, None) or self._begin(message, peer)
         if conversation is None:
             if codes.is_request(message.code):
-                refused = CoapMessage(codes.UNAUTHORIZED, message.token)
+                refused = self._conversations.turned_away(message)
                 self._endpoint.send(refused, peer, self._conversations.monotonic())
             return
         self._peers[peer] = conversation
@@ -176,7 +178,7 @@ class LocalNetwork:
         return self._conversations.with_app(_Peer(self, peer), peer, datagrams=True)
 
     def _make_room(self) -> None:
-        unproven = (peer for peer, conversation in self._peers.items() if conversation.entry is None)
+        unproven = (peer for peer, conversation in self._peers.items() if conversation.holder is None)
         self._lose(next(unproven, next(iter(self._peers))))
 
     def _lose(self, peer: Address) -> None:
@@ -228,6 +230,6 @@ class _Receiver(asyncio.DatagramProtocol):
 
 def _knocks(message: CoapMessage) -> bool:
     try:
-        return message.code == codes.POST and message.path in (EDHOC_PATH, ADMISSIONS_PATH)
+        return message.code == codes.POST and message.path in (EDHOC_PATH, ADMISSIONS_PATH, AUTHZ_INFO_PATH)
     except Malformed:
         return False

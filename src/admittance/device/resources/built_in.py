@@ -20,6 +20,7 @@ from admittance.device.clock import TrustedClock
 from admittance.device.log import Log
 from admittance.device.state import Memory
 from admittance.errors import Malformed
+from admittance.protocol.access.granted import GrantedAccess
 from admittance.protocol.channel.scope import CREDENTIALS_PATH
 from admittance.wire import message
 from admittance.wire.channel import KID_BYTES, Entry
@@ -114,7 +115,9 @@ class BuiltIn:
 
     async def _end(self, request: Request) -> Content:
         notice = message.decode(request.payload, EndedNotice)
-        self._memory.change(credentials=self._memory.record.credentials.end_epoch(notice.epoch))
+        record = self._memory.record
+        access = record.access if record.access.epoch > notice.epoch else GrantedAccess()
+        self._memory.change(credentials=record.credentials.end_epoch(notice.epoch), access=access)
         self._log("epoch_ended", epoch=notice.epoch)
         return Content()
 

@@ -1,6 +1,6 @@
 """From a CoAP request to the resource that answers it, and from its answer or error to the response."""
 
-from typing import Final
+from typing import Final, Protocol
 
 from admittance.device.applications import Caller, Content, Method, Request
 from admittance.device.log import Log
@@ -19,7 +19,7 @@ from admittance.errors import (
     Unavailable,
 )
 from admittance.protocol.channel.scope import check_scope
-from admittance.wire.channel import Entry
+from admittance.wire.access import GrantedKey, Holder
 from admittance.wire.coap import codes, formats
 from admittance.wire.coap.message import CoapMessage
 from admittance.wire.coap.options import (
@@ -51,6 +51,7 @@ SUCCESS: Final[dict[Method, int]] = {
     "PUT": codes.CHANGED,
     "DELETE": codes.DELETED,
 }
+READING: Final[frozenset[Method]] = frozenset({"GET", "FETCH"})
 REFUSALS: Final[tuple[tuple[type[AdmittanceError], int], ...]] = (
     (Malformed, codes.BAD_REQUEST),
     (NotAllowed, codes.FORBIDDEN),
@@ -66,11 +67,22 @@ REFUSALS: Final[tuple[tuple[type[AdmittanceError], int], ...]] = (
 MAX_DETAIL_BYTES: Final = 200
 
 
-class Dispatcher:
-    """Answers requests by the resources of `tree`."""
+class Rules(Protocol):
+    """What holds for possession keys beyond their scope."""
 
-    def __init__(self, tree: Tree, log: Log) -> None:
+    def check(self, key: GrantedKey) -> None:
+        """Raises `OutsideWindow`, `UsesSpent` or `TimeUnknown` for a request that `key` is not good for now."""
+
+    def use(self, key: GrantedKey) -> None:
+        """Count an actuation, which may begin when this returns. Raises as `check`, and `QuotaExceeded`."""
+
+
+class Dispatcher:
+    """Answers requests by the resources of `tree`; those of possession keys as far as `rules` allow."""
+
+    def __init__(self, tree: Tree, rules: Rules, log: Log) -> None:
         self._tree = tree
+        self._rules = rules
         self._log = log
 
     def is_observable(self, message: CoapMessage) -> bool:
@@ -80,38 +92,42 @@ class Dispatcher:
         except (Malformed, NotFound):
             return False
 
-    async def answer(self, entry: Entry, message: CoapMessage) -> CoapMessage:
-        """The response to a whole request over the channel of `entry`. Raises nothing but `CancelledError`."""
+    async def answer(self, holder: Holder, message: CoapMessage) -> CoapMessage:
+        """The response to a whole request over the channel of `holder`. Raises nothing but `CancelledError`."""
         try:
-            return await self._answer(entry, message)
+            return await self._answer(holder, message)
         except AdmittanceError as error:
             return refusal(error)
         except Exception as error:
             self._log("request_failed", cause=type(error).__name__)
             return CoapMessage(codes.INTERNAL)
 
-    async def _answer(self, entry: Entry, message: CoapMessage) -> CoapMessage:
+    async def _answer(self, holder: Holder, message: CoapMessage) -> CoapMessage:
         path = message.path
         method = METHODS.get(message.code)
         if method is None:
             return CoapMessage(codes.METHOD_NOT_ALLOWED)
         if any(is_critical(number) and number not in KNOWN for number, _ in message.options):
             return CoapMessage(codes.BAD_OPTION)
+        if isinstance(holder, GrantedKey):
+            self._rules.check(holder)
         if path != CORE_PATH:
-            check_scope(entry, message.code, path)
+            check_scope(holder, message.code, path)
         elif method == "GET":
-            return response(Content(self._tree.links(entry), formats.LINK), method)
+            return response(Content(self._tree.links(holder), formats.LINK), method)
         resource = self._tree.find(path)
         if method not in resource.methods:
             return CoapMessage(codes.METHOD_NOT_ALLOWED)
-        request = request_of(entry, message, method, path)
+        request = request_of(holder, message, method, path)
+        if isinstance(holder, GrantedKey) and method not in READING:
+            self._rules.use(holder)
         content = await resource.handler(request)
         if method == "GET" and request.accept not in (None, content.content_format):
             return CoapMessage(codes.NOT_ACCEPTABLE)
         return response(content, method)
 
 
-def request_of(entry: Entry, message: CoapMessage, method: Method, path: str) -> Request:
+def request_of(holder: Holder, message: CoapMessage, method: Method, path: str) -> Request:
     """The request as resources see it. Raises `Malformed`."""
     try:
         query = tuple(value.decode() for value in message.all_options(URI_QUERY))
@@ -120,7 +136,7 @@ def request_of(entry: Entry, message: CoapMessage, method: Method, path: str) ->
     return Request(
         method=method,
         path=path,
-        caller=Caller(entry.kid, entry.role, entry.name),
+        caller=Caller(holder.kid, holder.role, holder.name),
         payload=message.payload,
         content_format=_number(message, CONTENT_FORMAT),
         accept=_number(message, ACCEPT),

@@ -6,7 +6,7 @@ from typing import Final
 from admittance.device.applications.application import Resource
 from admittance.errors import NotAllowed, NotFound
 from admittance.protocol.channel.scope import check_scope
-from admittance.wire.channel import Entry
+from admittance.wire.access import Holder
 from admittance.wire.coap import codes
 
 CORE_PATH: Final = "/.well-known/core"
@@ -27,16 +27,16 @@ class Tree:
             raise NotFound(f"There is no {path} here.")
         return found
 
-    def links(self, entry: Entry) -> bytes:
-        """What `entry` may use, in CoRE link format (RFC 6690)."""
+    def links(self, holder: Holder) -> bytes:
+        """What `holder` may use, in CoRE link format (RFC 6690)."""
         shown = (self._resources[path] for path in sorted(self._resources) if not path.endswith("/*"))
-        return ",".join(_link(resource) for resource in shown if _is_usable(resource, entry)).encode()
+        return ",".join(_link(resource) for resource in shown if _is_usable(resource, holder)).encode()
 
 
-def _is_usable(resource: Resource, entry: Entry) -> bool:
+def _is_usable(resource: Resource, holder: Holder) -> bool:
     for method in resource.methods:
         try:
-            check_scope(entry, CODES[method], resource.path)
+            check_scope(holder, CODES[method], resource.path)
         except NotAllowed:
             continue
         return True

@@ -1,7 +1,7 @@
-"""The end-to-end channel: requests and answers both ways under OSCORE, with keys that EDHOC makes.
+"""The end-to-end channel: requests and answers both ways under OSCORE, by keys of EDHOC or a possession key.
 
 A machine without I/O over any transport that carries whole CoAP messages. The initiator pins the responder's
-credential; the responder lists who may come. Once open, both ends are alike.
+credential, or shares a possession key with it; the responder lists who may come. Once open, both ends are alike.
 
 What does not open under the channel's keys is dropped and counted, and nothing is said about it; too much of it ends
 the channel. Requests are sent once: the transport repeats, or nobody does.
@@ -19,7 +19,14 @@ from admittance.errors import (
     Refused,
     Unavailable,
 )
-from admittance.protocol.channel.edhoc import ChannelKey, ChannelKeys, Responder
+from admittance.protocol.access.authz_info import (
+    PossessionKey,
+    PossessionOpening,
+    Possessors,
+    answer_update,
+    is_update,
+)
+from admittance.protocol.channel.edhoc import ChannelKey, Responder
 from admittance.protocol.channel.events import (
     Ended,
     Established,
@@ -30,11 +37,13 @@ from admittance.protocol.channel.events import (
     ResponseReceived,
 )
 from admittance.protocol.channel.half_open import HalfOpen
-from admittance.protocol.channel.handshake import Answering, Opening
+from admittance.protocol.channel.handshake import Answering, EdhocOpening
 from admittance.protocol.channel.incoming import Incoming
+from admittance.protocol.channel.opening import Opening
 from admittance.protocol.channel.oscore import oscore_option
 from admittance.protocol.channel.outgoing import Outgoing
 from admittance.protocol.channel.session import GRACE_S, Session
+from admittance.wire.access import GrantedKey
 from admittance.wire.channel import Credential, Entry
 from admittance.wire.coap import codes
 from admittance.wire.coap.message import CoapMessage
@@ -74,14 +83,12 @@ class Channel:
         random: Callable[[int], bytes],
         open_to: Callable[[frozenset[bytes], bytes], Opening] | None,
         answering: Answering | None,
-        find: Callable[[bytes], Entry] | None,
         admission: bytes,
         datagrams: bool,
     ) -> None:
-        """For `initiator` and `responder`, which see."""
+        """For `initiator`, `possessor` and `responder`, which see."""
         self._open_to = open_to
         self._answering = answering
-        self._find = find
         self._admission = admission
         self._max_bad = MAX_BAD_DATAGRAMS if datagrams else MAX_BAD_MESSAGES
         whole_bytes = BLOCK_BYTES if datagrams else STREAM_WHOLE_BYTES
@@ -115,11 +122,18 @@ class Channel:
         """
 
         def open_to(taken: frozenset[bytes], admission: bytes) -> Opening:
-            return Opening(own, peer, admission, taken, random)
+            return EdhocOpening(own, peer, admission, taken, random)
 
-        return cls(
-            random=random, open_to=open_to, answering=None, find=None, admission=admission, datagrams=datagrams
-        )
+        return cls(random=random, open_to=open_to, answering=None, admission=admission, datagrams=datagrams)
+
+    @classmethod
+    def possessor(cls, key: PossessionKey, *, random: Callable[[int], bytes], datagrams: bool = False) -> Self:
+        """The end that opens the channel by a possession key, to whoever has the key besides."""
+
+        def open_to(taken: frozenset[bytes], _admission: bytes) -> Opening:
+            return PossessionOpening(key, taken, random)
+
+        return cls(random=random, open_to=open_to, answering=None, admission=b"", datagrams=datagrams)
 
     @classmethod
     def responder(
@@ -130,6 +144,7 @@ class Channel:
         random: Callable[[int], bytes],
         admit: Callable[[bytes], None] | None = None,
         half_open: "HalfOpen[Responder[Entry]] | None" = None,
+        possessors: Possessors | None = None,
         peer: Hashable = None,
         datagrams: bool = False,
     ) -> Self:
@@ -137,10 +152,12 @@ class Channel:
 
         `find` gives the entry of a kid that may talk now, and raises `Refused` for others; it is asked again for each
         request. `admit` lists the guest of an admission that comes before the handshake. `half_open` may be shared by
-        all channels of a program; `peer` tells this one's peer from others there.
+        all channels of a program; `peer` tells this one's peer from others there. With `possessors` a possession key
+        opens it, too.
         """
-        answering = Answering(own, find, admit, half_open if half_open is not None else HalfOpen(), peer)
-        return cls(random=random, open_to=None, answering=answering, find=find, admission=b"", datagrams=datagrams)
+        shared = half_open if half_open is not None else HalfOpen()
+        answering = Answering(own, find, admit, shared, possessors, random, peer)
+        return cls(random=random, open_to=None, answering=answering, admission=b"", datagrams=datagrams)
 
     @property
     def is_established(self) -> bool:
@@ -237,10 +254,10 @@ class Channel:
                 self._receive_request(message, now)
             else:
                 self._receive_unprotected(message, now)
+        elif self._opening is not None and message.token == self._opening.token:
+            self._continue(lambda opening: opening.receive(message, now), now)
         elif is_protected:
             self._receive_response(message, now)
-        elif self._opening is not None:
-            self._continue(lambda opening: opening.receive(message, now), now)
         elif message.code == codes.UNAUTHORIZED and self._outgoing.session_of(message.token) is not None:
             # The peer may have restarted without this session, or somebody says so: new keys will tell.
             self._begin_opening(now)
@@ -253,24 +270,33 @@ class Channel:
         response, opened = self._answering.receive(request, taken, now)
         self._send(response)
         if opened is not None:
-            self._establish(opened.keys, opened.entry, now)
+            self._establish(opened, now)
 
     def _receive_request(self, outer: CoapMessage, now: float) -> None:
         kid = oscore_option(outer).kid
         session = next((session for session in self._sessions() if session.recipient_id == kid), None)
+        unproven = None
+        if session is None and self._answering is not None:
+            session = unproven = self._answering.unproven(kid, now)
         if session is None:
             self._send(CoapMessage(codes.UNAUTHORIZED, outer.token))
             raise AuthenticationFailed("A request names keys that are not there.")
         session.check(now)
         request, exchange = session.context.unprotect_request(outer)
         session.messages += 1
-        if self._find is not None and session.entry is not None:
+        if session.find is not None:
             try:
-                session.entry = self._find(session.entry.kid)
+                session.holder = session.find()
             except Refused as error:
                 self.lost(AuthenticationFailed(f"The peer may not talk any more: {error}"))
                 return
-        self._incoming.receive(session, request, exchange, now)
+        if unproven is not None and self._answering is not None:
+            self._answering.proven(unproven, now)
+            self._establish(unproven, now)
+        if isinstance(session.holder, GrantedKey) and is_update(request):
+            self._incoming.answer(session, exchange, answer_update(request, session.holder))
+        else:
+            self._incoming.receive(session, request, exchange, now)
 
     def _receive_response(self, outer: CoapMessage, now: float) -> None:
         """An answer to nothing of ours came too late, or was made up: it costs nothing to ignore it."""
@@ -289,7 +315,7 @@ class Channel:
         self._admission = b""
         self._continue(lambda opening: opening.begin(now), now)
 
-    def _continue(self, step: Callable[[Opening], CoapMessage | ChannelKeys | None], now: float) -> None:
+    def _continue(self, step: Callable[[Opening], CoapMessage | Session | None], now: float) -> None:
         """Go on with the handshake. One that fails ends the channel, unless older keys are still good."""
         if self._opening is None:
             return
@@ -304,18 +330,18 @@ class Channel:
             self._send(result)
         elif result is not None:
             self._opening = None
-            self._establish(result, None, now)
+            self._establish(result, now)
 
-    def _establish(self, keys: ChannelKeys, entry: Entry | None, now: float) -> None:
+    def _establish(self, new: Session, now: float) -> None:
         self._collect()
         if self._replaced is not None:
             self._end_session(self._replaced)
-        old, new = self._session, Session(keys, entry, now)
+        old = self._session
         self._session, self._replaced = new, old
         if old is not None:
             old.ends_at = now + GRACE_S
-        if old is None or (old.entry and old.entry.kid) != (entry and entry.kid):
-            self._events.append(Established(entry))
+        if old is None or (old.holder and old.holder.kid) != (new.holder and new.holder.kid):
+            self._events.append(Established(new.holder))
         self._incoming.end_observations(new)
         self._outgoing.renew(new, now)
 

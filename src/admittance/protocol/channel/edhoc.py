@@ -63,7 +63,8 @@ class ChannelKey:
 
 @dataclass(frozen=True, slots=True)
 class ChannelKeys:
-    """What a handshake gives OSCORE (RFC 9528, appendix A.1): a secret of 16 bytes, a salt of 8, and the two ids."""
+    """What OSCORE needs. A handshake gives a secret of 16 bytes, a salt of 8, and the two ids (RFC 9528, appendix
+    A.1); a possession key the same of other sizes."""
 
     master_secret: bytes = field(repr=False)
     master_salt: bytes = field(repr=False)
@@ -88,7 +89,7 @@ class Initiator:
         self._own = own
         self._peer = peer
         self._lakers = lakers.EdhocInitiator()
-        self._connection_id = _free_id(taken)
+        self._connection_id = free_connection_id(taken)
         self._peer_id = b""
         self._has_begun = False
 
@@ -160,7 +161,7 @@ class Responder(Generic[ListedT]):
             raise Malformed("a message_1 that does not begin with true")
         message_1 = payload.removeprefix(_TRUE)
         peer_id = _checked_message_1(message_1)
-        self._connection_id = _free_id({*taken, peer_id})
+        self._connection_id = free_connection_id({*taken, peer_id})
         with _failures_alike():
             self._peer_id = bytes(self._lakers.process_message_1(message_1)[0])
             message_2 = self._lakers.prepare_message_2(lakers.CredentialTransfer.ByReference, self._connection_id)
@@ -299,7 +300,8 @@ def _is_encoded_number(data: bytes) -> bool:
     return len(data) == 1 and (data[0] < 0x18 or 0x20 <= data[0] < 0x38)
 
 
-def _free_id(taken: Collection[bytes]) -> bytes:
+def free_connection_id(taken: Collection[bytes]) -> bytes:
+    """A connection id of ours that is none of `taken`. Raises `QuotaExceeded`."""
     for connection_id in _CONNECTION_IDS:
         if connection_id not in taken:
             return connection_id

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from admittance.errors import AdmittanceError
-from admittance.wire.channel import Entry
+from admittance.wire.access import Holder
 from admittance.wire.coap.message import CoapMessage
 
 
 @dataclass(frozen=True, slots=True)
 class Established:
-    """The peer proved its key. `entry` is what it is listed as; None on the initiator's side, where the peer is the
-    one that was asked for."""
+    """The peer proved its key. `holder` is what it holds; None on the initiator's side, where the peer is the one
+    that was asked for."""
 
-    entry: Entry | None
+    holder: Holder | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class RequestReceived:
     """A whole request: answer it by `respond`, or by `notify` as often as needed if it has an Observe option."""
 
     handle: int
-    entry: Entry | None
+    holder: Holder | None
     message: CoapMessage
 
 

@@ -55,6 +55,12 @@ class HalfOpen(Generic[HandshakeT]):
         self._forget_if_empty(peer)
         return handshake
 
+    def get(self, peer: Hashable, connection_id: bytes, now: float) -> HandshakeT | None:
+        """A handshake that stays, for one whose messages anybody may have made up."""
+        self._expire(now)
+        found = self._peers.get(peer, {}).get(connection_id)
+        return None if found is None else found[0]
+
     def drop(self, peer: Hashable) -> None:
         """Forget a peer that has gone."""
         self._peers.pop(peer, None)

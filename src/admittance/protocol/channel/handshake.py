@@ -1,11 +1,10 @@
-"""The handshake's messages over CoAP (RFC 9528, appendix A.2), for either end of a channel.
+"""What is not protected: the messages of EDHOC over CoAP (RFC 9528, appendix A.2), for either end of a channel.
 
 These messages are not protected, and neither are their errors: what a relay may have changed or made up costs an
 attempt, and the initiator makes another.
 """
 
 from collections.abc import Callable, Collection, Hashable
-from dataclasses import dataclass
 from typing import Final
 
 from admittance.errors import (
@@ -18,15 +17,18 @@ from admittance.errors import (
     Throttled,
     Unavailable,
 )
+from admittance.protocol.access.authz_info import AuthzInfoAnswering, Possessors
 from admittance.protocol.channel.edhoc import (
     ERROR,
     ERROR_SUITE,
     ChannelKey,
-    ChannelKeys,
     Initiator,
     Responder,
 )
 from admittance.protocol.channel.half_open import HalfOpen
+from admittance.protocol.channel.opening import ATTEMPT_S, MAX_ATTEMPTS, PAUSE_S, TOKEN_BYTES
+from admittance.protocol.channel.session import Session
+from admittance.wire.access import AUTHZ_INFO_PATH
 from admittance.wire.channel import Credential, Entry
 from admittance.wire.coap import codes, formats
 from admittance.wire.coap.message import CoapMessage
@@ -35,18 +37,14 @@ from admittance.wire.coap.options import CONTENT_FORMAT, MAX_AGE, encode_uint, p
 EDHOC_PATH: Final = "/.well-known/edhoc"
 ADMISSIONS_PATH: Final = "/admissions"
 
-MAX_ATTEMPTS: Final = 3
-ATTEMPT_S: Final = 5.0
-PAUSE_S: Final = 1.0
 MAX_ADMISSIONS: Final = 8
 
-_TOKEN_BYTES = 4
 _EDHOC_POST = (*path_options(EDHOC_PATH), (CONTENT_FORMAT, encode_uint(formats.CID_EDHOC)))
 _ADMISSION_POST = path_options(ADMISSIONS_PATH)
 _EDHOC_ANSWER = ((CONTENT_FORMAT, encode_uint(formats.EDHOC)),)
 
 
-class Opening:
+class EdhocOpening:
     """The initiator's side of one handshake: up to `MAX_ATTEMPTS`, each with keys of its own."""
 
     def __init__(
@@ -64,24 +62,20 @@ class Opening:
         self._random = random
         self._attempts = 0
         self._initiator: Initiator | None = None
-        self._token = b""
+        self.token = b""
         self._is_verified = False
         self.deadline = 0.0
 
     def begin(self, now: float) -> CoapMessage:
-        """The first request: the admission if there is one, else message_1."""
+        """The admission if there is one, else message_1."""
         if not self._admission:
             return self._message_1(now)
-        self._token = self._random(_TOKEN_BYTES)
+        self.token = self._random(TOKEN_BYTES)
         self.deadline = now + ATTEMPT_S
-        return CoapMessage(codes.POST, self._token, _ADMISSION_POST, self._admission)
+        return CoapMessage(codes.POST, self.token, _ADMISSION_POST, self._admission)
 
-    def receive(self, response: CoapMessage, now: float) -> CoapMessage | ChannelKeys | None:
-        """What an answer leads to: the next request, the keys, or nothing if it answers nothing of ours.
-
-        Raises `AuthenticationFailed` or `Unavailable` after the last attempt.
-        """
-        if response.token != self._token or self._is_pausing:
+    def receive(self, response: CoapMessage, now: float) -> CoapMessage | Session | None:
+        if response.token != self.token or self._is_pausing:
             return None
         if self._initiator is None:
             return self._message_1(now)
@@ -91,7 +85,6 @@ class Opening:
             return self._again(error, now)
 
     def handle_timeout(self, now: float) -> CoapMessage | None:
-        """The next request, if it is time for one. Raises as `receive`."""
         if now < self.deadline:
             return None
         if self._is_pausing or self._initiator is None:
@@ -100,15 +93,15 @@ class Opening:
 
     @property
     def _is_pausing(self) -> bool:
-        return not self._token
+        return not self.token
 
-    def _next(self, initiator: Initiator, response: CoapMessage, now: float) -> CoapMessage | ChannelKeys:
+    def _next(self, initiator: Initiator, response: CoapMessage, now: float) -> CoapMessage | Session:
         if response.code == codes.UNAVAILABLE:
             raise Unavailable("The device has too many handshakes under way.")
         if response.code != codes.CHANGED:
             raise AuthenticationFailed("The device refused the handshake: it may not list this app's key.")
         if self._is_verified:
-            return initiator.receive_message_4(response.payload)
+            return Session(initiator.receive_message_4(response.payload), now)
         payload = initiator.receive_message_2(response.payload)
         self._is_verified = True
         return self._request(payload, now)
@@ -125,22 +118,14 @@ class Opening:
             raise error
         if not isinstance(error, Unavailable) or now >= self.deadline:
             return self._message_1(now)
-        self._token = b""
+        self.token = b""
         self.deadline = now + PAUSE_S
         return None
 
     def _request(self, payload: bytes, now: float) -> CoapMessage:
-        self._token = self._random(_TOKEN_BYTES)
+        self.token = self._random(TOKEN_BYTES)
         self.deadline = now + ATTEMPT_S
-        return CoapMessage(codes.POST, self._token, _EDHOC_POST, payload)
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What a responder has when the initiator proved its key."""
-
-    keys: ChannelKeys
-    entry: Entry
+        return CoapMessage(codes.POST, self.token, _EDHOC_POST, payload)
 
 
 class Answering:
@@ -156,6 +141,8 @@ class Answering:
         find: Callable[[bytes], Entry],
         admit: Callable[[bytes], None] | None,
         half_open: "HalfOpen[Responder[Entry]]",
+        possessors: Possessors | None,
+        random: Callable[[int], bytes],
         peer: Hashable,
     ) -> None:
         self._own = own
@@ -164,14 +151,37 @@ class Answering:
         self._half_open = half_open
         self._peer = peer
         self._admissions_left = MAX_ADMISSIONS
+        self._authz_info = None if possessors is None else AuthzInfoAnswering(possessors, random, peer)
 
-    def receive(self, request: CoapMessage, taken: frozenset[bytes], now: float) -> tuple[CoapMessage, Opened | None]:
+    def receive(
+        self, request: CoapMessage, taken: frozenset[bytes], now: float
+    ) -> tuple[CoapMessage, Session | None]:
         """The answer, and what is open by it. `taken` are our connection ids in use."""
-        path = _path_of(request)
-        if request.code != codes.POST or path not in (EDHOC_PATH, ADMISSIONS_PATH):
-            return CoapMessage(codes.UNAUTHORIZED, request.token), None
+        path = _path_of(request) if request.code == codes.POST else ""
+        if path == EDHOC_PATH:
+            return self._edhoc(request, taken | self._ids_unproven, now)
         if path == ADMISSIONS_PATH:
             return CoapMessage(self._admission_code(request.payload), request.token), None
+        if self._authz_info is None:
+            return CoapMessage(codes.UNAUTHORIZED, request.token), None
+        if path == AUTHZ_INFO_PATH:
+            return self._authz_info.receive(request, taken | self._half_open.connection_ids(self._peer), now), None
+        return self._authz_info.hint(request, now), None
+
+    def unproven(self, connection_id: bytes | None, now: float) -> Session | None:
+        """The context of a possession key under which no message came yet."""
+        return None if self._authz_info is None else self._authz_info.unproven(connection_id, now)
+
+    def proven(self, session: Session, now: float) -> None:
+        """A message opened in what `unproven` gave."""
+        if self._authz_info is not None:
+            self._authz_info.proven(session, now)
+
+    @property
+    def _ids_unproven(self) -> frozenset[bytes]:
+        return frozenset() if self._authz_info is None else self._authz_info.connection_ids
+
+    def _edhoc(self, request: CoapMessage, taken: frozenset[bytes], now: float) -> tuple[CoapMessage, Session | None]:
         try:
             payload, opened = self._handshake(request.payload, taken, now)
         except SuiteRefused:
@@ -185,8 +195,10 @@ class Answering:
 
     def close(self) -> None:
         self._half_open.drop(self._peer)
+        if self._authz_info is not None:
+            self._authz_info.close()
 
-    def _handshake(self, payload: bytes, taken: frozenset[bytes], now: float) -> tuple[bytes, Opened | None]:
+    def _handshake(self, payload: bytes, taken: frozenset[bytes], now: float) -> tuple[bytes, Session | None]:
         if payload[:1] == b"\xf5":
             self._half_open.make_room(self._peer, now)
             responder = Responder(self._own, self._find)
@@ -195,7 +207,7 @@ class Answering:
             return message_2, None
         responder = self._half_open.take(self._peer, payload[:1], now)
         message_4, entry = responder.receive_message_3(payload)
-        return message_4, Opened(responder.keys, entry)
+        return message_4, Session(responder.keys, now, entry, lambda: self._find(entry.kid))
 
     def _admission_code(self, data: bytes) -> int:
         if self._admit is None or not self._admissions_left:

@@ -93,7 +93,7 @@ class Incoming:
         except Malformed:
             answer = CoapMessage(codes.BAD_REQUEST)
         if answer is not None:
-            self._answer(session, exchange, with_token(answer, request.token))
+            self.answer(session, exchange, with_token(answer, request.token))
 
     def respond(self, handle: int, response: CoapMessage, now: float) -> None:
         """Answer a request for good. Does nothing if nobody waits for the answer any more.
@@ -103,7 +103,7 @@ class Incoming:
         _check_size(response)
         call = self._calls.pop(handle, None)
         if call is not None:
-            self._answer(call.session, call.exchange, self._first_block(call, response.without(OBSERVE), now))
+            self.answer(call.session, call.exchange, self._first_block(call, response.without(OBSERVE), now))
 
     def notify(self, handle: int, response: CoapMessage, now: float) -> None:
         """Answer a request, and keep it open for further notifications. An error ends it.
@@ -121,7 +121,7 @@ class Incoming:
             return
         number = encode_uint(call.numbers.take())
         first = self._first_block(call, response, now).without(OBSERVE).with_options((OBSERVE, number))
-        self._answer(call.session, call.exchange, first)
+        self.answer(call.session, call.exchange, first)
 
     def end_observations(self, keep: Session) -> None:
         """End those of other sessions than `keep`: the peer registers anew."""
@@ -192,7 +192,7 @@ class Incoming:
         size = min(download.size, self._block_bytes) if download else self._block_bytes
         self._calls[handle] = _Call(handle, session, request, exchange, now, upload, size, numbers)
         dropped = _TRANSFER if numbers is not None else (*_TRANSFER, OBSERVE)
-        self.events.append(RequestReceived(handle, session.entry, request.without(*dropped)))
+        self.events.append(RequestReceived(handle, session.holder, request.without(*dropped)))
 
     def _deregister(self, session: Session, token: bytes) -> None:
         for call in list(self._calls.values()):
@@ -210,7 +210,8 @@ class Incoming:
                 response = transfers[1].first(call.request, response, call.block_bytes, now)
         return with_token(response, call.request.token)
 
-    def _answer(self, session: Session, exchange: Exchange, response: CoapMessage) -> None:
+    def answer(self, session: Session, exchange: Exchange, response: CoapMessage) -> None:
+        """Send an answer in `session` as it is."""
         session.messages += 1
         self._send(session.context.protect_response(response, exchange))
 

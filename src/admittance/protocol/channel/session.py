@@ -1,11 +1,12 @@
 """One security context of a channel: a channel has another one after each handshake."""
 
+from collections.abc import Callable
 from typing import Final
 
 from admittance.errors import ContextExhausted
 from admittance.protocol.channel.edhoc import ChannelKeys
 from admittance.protocol.channel.oscore import SecurityContext
-from admittance.wire.channel import Entry
+from admittance.wire.access import Holder
 from admittance.wire.coap.message import CoapMessage
 
 MAX_MESSAGES: Final = 1 << 16
@@ -17,12 +18,15 @@ GRACE_S: Final = 30.0
 class Session:
     """A security context, with who is at its other end and how much it was used.
 
-    `entry` is None on the initiator's side. `ends_at` is when a session that was replaced is over.
+    `find` gives who is at the other end as it stands now, and raises `Refused` once it may talk no more; `holder` is
+    what it gave last. Both are None on the initiator's side. `ends_at` is when a session that was replaced is over.
     """
 
-    __slots__ = ("context", "ends_at", "entry", "messages", "recipient_id", "since")
+    __slots__ = ("context", "ends_at", "find", "holder", "messages", "recipient_id", "since")
 
-    def __init__(self, keys: ChannelKeys, entry: Entry | None, now: float) -> None:
+    def __init__(
+        self, keys: ChannelKeys, now: float, holder: Holder | None = None, find: Callable[[], Holder] | None = None
+    ) -> None:
         self.context = SecurityContext.derive(
             keys.master_secret,
             master_salt=keys.master_salt,
@@ -30,7 +34,8 @@ class Session:
             recipient_id=keys.recipient_id,
         )
         self.recipient_id = keys.recipient_id
-        self.entry = entry
+        self.holder = holder
+        self.find = find
         self.since = now
         self.messages = 0
         self.ends_at: float | None = None

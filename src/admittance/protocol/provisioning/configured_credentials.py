@@ -2,7 +2,7 @@
 
 from admittance.protocol.channel.credentials import CredentialList
 from admittance.protocol.channel.scope import SERVER_PATH
-from admittance.wire.channel import POST, Entry, Permission
+from admittance.wire.channel import GET, POST, Entry, Permission
 from admittance.wire.provisioning_messages import ConfigurationRequest
 from admittance.wire.sealed import Configuration
 
@@ -17,7 +17,7 @@ def configured(
     listed = credentials.begin_epoch(epoch)
     now = configuration.server_time
     if configuration.server_channel:
-        scope = (Permission(f"{SERVER_PATH}/*", POST),)
+        scope = (Permission(f"{SERVER_PATH}/*", GET | POST),)
         listed = listed.add(Entry(configuration.server_channel, b"", "server", epoch, "server", 0, scope), now=now)
     if request.channel:
         listed = listed.add(Entry(request.channel, request.signing, "owner", epoch, request.name, 0, ()), now=now)

@@ -23,6 +23,7 @@ from admittance.server.accounts.secrets_at_rest import SecretHasher, new_secret
 from admittance.server.audit.store import AuditLog
 from admittance.server.clock import Clock
 from admittance.server.database import Database
+from admittance.server.grants.endings import end_session_keys
 from admittance.server.revocations.store import record_ending
 
 FIRST_PARTY = Client(
@@ -104,6 +105,7 @@ class Clients:
             session_ids = list(ended)
             for session_id in session_ids:
                 await record_ending(connection, "token", session_id, now)
+                await end_session_keys(connection, session_id, now)
             await self._audit.append(
                 connection,
                 event="client.removed",

@@ -21,6 +21,7 @@ from admittance.server.accounts.store import accounts
 from admittance.server.audit.store import AuditLog
 from admittance.server.clock import Clock
 from admittance.server.database import Database
+from admittance.server.grants.endings import end_session_keys
 from admittance.server.revocations.store import record_ending
 from admittance.wire import base64url
 
@@ -192,6 +193,7 @@ class Sessions:
             session_id=str(claims.session_id),
             scope=claims.scope,
             expires_at=row.expires_at,
+            attested_until=claims.attested_until,
         )
 
     async def is_living(self, connection: AsyncConnection, claims: AccessClaims, *, now: float) -> bool:
@@ -223,6 +225,7 @@ class Sessions:
         if row is None:
             return False
         await record_ending(connection, "token", session_id, now)
+        await end_session_keys(connection, session_id, now)
         subject = f"account:{row.account_id}"
         details = {"client": row.client_id, "why": why}
         await self._audit.append(

@@ -56,13 +56,15 @@ class Invite:
 
 @dataclass(frozen=True)
 class LivingSession:
-    """A login that has not ended. `session_id` is what its ending is told by."""
+    """A login that has not ended. `session_id` is what its ending is told by. `attested_until` is the Unix time until
+    which its app is attested, None if it is not."""
 
     account_id: str
     jkt: str
     session_id: str
     scope: frozenset[str]
     expires_at: int
+    attested_until: int | None
 
 
 def normalise_email(email: str) -> str:

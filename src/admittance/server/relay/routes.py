@@ -45,8 +45,8 @@ class TicketRoutes:
         account = await self._authenticator.account(request, scope="devices")
         asked = await body(request, TicketRequest)
         device_id = check_device_id(asked.device_id)
-        await self._access.may_connect(account.account_id, device_id)
-        ticket = await self._tickets.issue(account.session_id, device_id)
+        await self._access.may_connect(account.account_id, device_id, account.attested_until)
+        ticket = await self._tickets.issue(account.session_id, device_id, account.attested_until)
         content = {"ticket": base64url.encode(ticket), "expires_in_s": TICKET_TTL_S, "urls": list(self._urls)}
         return reply(content, 201)
 

@@ -25,6 +25,7 @@ relay_tickets = Table(
     Column("session_id", Text, nullable=False),
     Column("device_id", Text, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Column("attested_until", BigInteger),
     Index(None, "session_id"),
     Index(None, "expires_at"),
 )
@@ -33,11 +34,17 @@ relay_tickets = Table(
 
 @dataclass(frozen=True, slots=True)
 class AppIdentity:
-    """The account of an app, and the login that it came by, which ends at `expires_at`."""
+    """The account of an app, and the login that it came by, which ends at `expires_at`.
+
+    Until `attested_until` (Unix time) the app is attested, None if it is not. What the account may do with the device
+    ends at `access_until`, None for an owner.
+    """
 
     account_id: str
     session_id: str
     expires_at: int
+    attested_until: int | None = None
+    access_until: int | None = None
 
 
 class Tickets:
@@ -51,8 +58,8 @@ class Tickets:
         self._clock = clock
         self._random = random
 
-    async def issue(self, session_id: str, device_id: str) -> bytes:
-        """A ticket (32 bytes) for that device, for the app of that login.
+    async def issue(self, session_id: str, device_id: str, attested_until: int | None) -> bytes:
+        """A ticket (32 bytes) for that device, for the app of that login, which is attested until then.
 
         Raises `Throttled` where `MAX_OPEN_TICKETS` of one login wait to be used.
         """
@@ -70,6 +77,7 @@ class Tickets:
                 "session_id": session_id,
                 "device_id": device_id,
                 "expires_at": now + TICKET_TTL_S,
+                "attested_until": attested_until,
             }
             await connection.execute(insert(relay_tickets), values)
         return ticket
@@ -80,7 +88,7 @@ class Tickets:
         use_up = (
             delete(relay_tickets)
             .where(columns.ticket_mac == self._mac(ticket))
-            .returning(columns.session_id, columns.device_id, columns.expires_at)
+            .returning(columns.session_id, columns.device_id, columns.expires_at, columns.attested_until)
         )
         async with self._database.transaction() as connection:
             row = (await connection.execute(use_up)).first()
@@ -92,7 +100,7 @@ class Tickets:
                 owner = (await connection.execute(living)).first()
         if row is None or owner is None or row.expires_at <= now or row.device_id != device_id:
             raise AuthenticationFailed(_FAILED)
-        return AppIdentity(owner.account_id, row.session_id, owner.expires_at)
+        return AppIdentity(owner.account_id, row.session_id, owner.expires_at, row.attested_until)
 
     def _mac(self, ticket: bytes) -> bytes:
         return hmac.digest(self._key, ticket, "sha256")

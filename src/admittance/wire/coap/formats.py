@@ -3,6 +3,7 @@
 from typing import Final
 
 TEXT: Final = 0
+ACE_CBOR: Final = 19
 LINK: Final = 40
 OCTETS: Final = 42
 JSON: Final = 50

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from admittance.device.access.enforcement import Enforcement
+from admittance.device.access.hints import Hints
+from admittance.device.access.resource import access_resource
 from admittance.device.applications import Application, Content, Request
 from admittance.device.channel.conversation import Conversation
 from admittance.device.channel.conversations import Conversations, Identity
@@ -17,6 +20,7 @@ from admittance.device.resources.dispatch import Dispatcher
 from admittance.device.resources.tree import Tree
 from admittance.device.state import KeyMaterial, Memory, StateFile, first_record
 from admittance.errors import AdmittanceError
+from admittance.protocol.access.authz_info import PossessionKey, Possessors
 from admittance.protocol.channel.channel import Channel
 from admittance.protocol.channel.credentials import CredentialList
 from admittance.protocol.channel.edhoc import ChannelKey
@@ -29,7 +33,7 @@ from admittance.protocol.channel.events import (
 )
 from admittance.protocol.channel.scope import SERVER_PATH
 from admittance.protocol.signing import SoftwareSigner
-from admittance.wire.channel import POST, Entry, Permission, Role
+from admittance.wire.channel import GET, POST, Entry, Permission, Role
 from admittance.wire.coap import codes
 from admittance.wire.coap.message import CoapMessage
 from admittance.wire.coap.options import OBSERVE, encode_uint, path_options
@@ -64,14 +68,19 @@ class App:
 
 
 def server() -> App:
-    return App("server", "server", (Permission(f"{SERVER_PATH}/*", POST),))
+    return App("server", "server", (Permission(f"{SERVER_PATH}/*", GET | POST),))
 
 
 class Line:
     """One end of a channel to the device, and the carrier on the device's side."""
 
-    def __init__(self, house: "House", app: App, admission: bytes = b"") -> None:
-        self.channel = Channel.initiator(app.channel_key, house.credential, random=os.urandom, admission=admission)
+    def __init__(self, house: "House", app: App | PossessionKey, admission: bytes = b"") -> None:
+        if isinstance(app, PossessionKey):
+            self.channel = Channel.possessor(app, random=os.urandom)
+        else:
+            self.channel = Channel.initiator(
+                app.channel_key, house.credential, random=os.urandom, admission=admission
+            )
         self.closed: CloseReason | None = None
         self.is_open = False
         self.answers: dict[int, list[CoapMessage]] = {}
@@ -138,17 +147,20 @@ class House:
         self.memory.change(epoch=EPOCH, owned=True, credentials=listed)
         self.clock = TrustedClock(time.monotonic, NOW)
         self.logged: list[str] = []
+        self.causes: list[str] = []
         self.openings = 0
         self.level = 1
         self.release = asyncio.Event()
         self.release.set()
+        self.enforcement = Enforcement(self.memory, self.clock, self.log)
         built_in = BuiltIn(Facts(DEVICE, "lamp-1", "0.1"), self.memory, self.clock, self.log, self.open)
         resources = [*built_in.resources(), *self.application().resources.values()]
         self.conversations = Conversations(
             Identity(DEVICE, ChannelKey(key)),
             self.memory,
             self.clock,
-            Dispatcher(Tree(resources), self.log),
+            Dispatcher(Tree([*resources, access_resource(self.enforcement)]), self.enforcement, self.log),
+            Possessors(self.enforcement.find, self.enforcement.standing, Hints("https://localhost", DEVICE)),
             os.urandom,
             self.log,
         )
@@ -172,15 +184,16 @@ class House:
     async def open(self) -> None:
         self.openings += 1
 
-    def log(self, event: str, **_fields: object) -> None:
+    def log(self, event: str, **fields: object) -> None:
         self.logged.append(event)
+        self.causes += [str(fields["cause"])] if "cause" in fields else []
 
-    async def call(self, app: App, admission: bytes = b"") -> Line:
+    async def call(self, app: App | PossessionKey, admission: bytes = b"") -> Line:
         """A conversation in which the handshake was tried."""
         line = Line(self, app, admission)
         line.conversation = (
             self.conversations.with_server(line)
-            if app.role == "server"
+            if isinstance(app, App) and app.role == "server"
             else self.conversations.with_app(line, id(line))
         )
         await line.settle()

@@ -16,6 +16,7 @@ from admittance.errors import ConfigurationError
 from admittance.protocol.channel.channel import Channel
 from admittance.protocol.channel.events import Established, Event, ResponseReceived
 from admittance.protocol.coap.reliability import DatagramEndpoint, MessageReceived
+from admittance.wire.ace import RequestHints
 from admittance.wire.coap import codes
 from admittance.wire.coap.message import CoapMessage
 from admittance.wire.coap.options import OSCORE, path_options
@@ -125,17 +126,23 @@ async def test_an_owner_talks_on_the_local_network(tmp_path: Path) -> None:
     assert len(house.conversations) == 0
 
 
-async def test_a_stranger_is_told_no_more_than_that_it_must_knock(tmp_path: Path) -> None:
+async def test_a_stranger_is_told_no_more_than_that_it_must_knock_and_once_a_second_where_a_token_is_to_be_had(
+    tmp_path: Path,
+) -> None:
     house = House(tmp_path, App("phone"))
     async with on_network(house) as port:
         socket = await Socket.open(port)
+        told: list[CoapMessage] = []
         for message in (
             CoapMessage(codes.GET, b"a", path_options("/lamp")),
             CoapMessage(codes.POST, b"a", ((OSCORE, b"\x09\x00\x01"),), b"sealed"),
             CoapMessage(codes.POST, b"a", path_options("/credentials")),
         ):
             socket.send(message)
-            assert await socket.next() == CoapMessage(codes.UNAUTHORIZED, b"a")
+            told.append(await socket.next())
+        assert {(answer.code, answer.token) for answer in told} == {(codes.UNAUTHORIZED, b"a")}
+        assert RequestHints.decode(told[0].payload).audience == f"https://localhost/d/{DEVICE}"
+        assert [answer.payload for answer in told[1:]] == [b"", b""]
         for data in (b"", b"\xff", b"\x40\x01", os.urandom(200)):
             socket.raw(data)
         assert len(house.conversations) == 0
@@ -170,7 +177,7 @@ async def test_who_has_a_channel_is_served_where_strangers_are_not(
             knocking.send(CoapMessage(codes.GET, b"a"))
             assert (await asked(socket, channel, "/lamp")).code == codes.CONTENT
         knocking.send(CoapMessage(codes.GET, b"b"))
-        assert await knocking.next() == CoapMessage(codes.UNAUTHORIZED, b"b")
+        assert (await knocking.next()).token == b"b"
         assert knocking.received.empty()
 
 

@@ -69,7 +69,7 @@ def test_both_ends_ask() -> None:
     pair.carry(pair.device, pair.app, pair.to_app)
     (event,) = pair.app.events()
     assert isinstance(event, RequestReceived)
-    assert event.entry is None
+    assert event.holder is None
     pair.app.respond(event.handle, CoapMessage(codes.CHANGED))
     pair.run()
     assert ResponseReceived(handle, CoapMessage(codes.CHANGED), more=False) in pair.device_events
@@ -520,7 +520,7 @@ class TestRenewal:
         assert pair.device_events[1] == Established(owner(OTHER_KEY))
         received = pair.device_events[-1]
         assert isinstance(received, RequestReceived)
-        assert received.entry == owner(OTHER_KEY)
+        assert received.holder == owner(OTHER_KEY)
 
 
 class TestRevocation:
@@ -537,7 +537,7 @@ class TestRevocation:
         pair.run()
         received = pair.device_events[-1]
         assert isinstance(received, RequestReceived)
-        assert received.entry == narrowed
+        assert received.holder == narrowed
         entries.clear()
         pair.ask(put("/lock", b"open"))
         pair.run()
