@@ -15,6 +15,10 @@ OWNER = "the device's owner, or an operator"
 OWNER_ALONE = "the device's owner"
 ASKED = "the account that the device waits for"
 TRUSTED_ASKED = "a trusted app of the account that the device waits for"
+GIVER = "who gave the grant"
+GUEST = "who gave the grant, or was given it"
+IN_CBOR = "any account, for itself, in CBOR"
+OF_ITS_OWN = "the device's certificate, about its own tokens, in CBOR"
 OPERATOR = "an operator"
 IDENTITY = "the device's identity key"
 CERTIFICATE = "the device's certificate"
@@ -64,6 +68,14 @@ AUTHORITY: dict[Route, str] = {
     ("people", "GET", "/api/readings"): OPERATOR,
     ("people", "GET", "/api/relay"): OPERATOR,
     ("people", "POST", "/relay/tickets"): OWNER_ALONE,
+    ("people", "POST", "/api/grants"): OWNER_ALONE,
+    ("people", "GET", "/api/grants"): ACCOUNT,
+    ("people", "POST", "/api/grants/accept"): ACCOUNT,
+    ("people", "GET", "/api/grants/{grant_id}"): GUEST,
+    ("people", "PATCH", "/api/grants/{grant_id}"): GIVER,
+    ("people", "DELETE", "/api/grants/{grant_id}"): GIVER,
+    ("people", "GET", "/api/grants/{grant_id}/history"): GIVER,
+    ("people", "POST", "/ace/token"): IN_CBOR,
     ("people", "POST", "/api/devices/{device_id}/revoke"): OWNER,
     ("people", "POST", "/api/devices/{device_id}/decommission"): OWNER,
     ("people", "POST", "/api/devices/{device_id}/release"): OWNER_ALONE,
@@ -104,6 +116,7 @@ AUTHORITY: dict[Route, str] = {
     ("first_contact", "POST", "/device/enrolment-codes"): TPM,
     ("device", "GET", "/device/status"): CERTIFICATE,
     ("device", "POST", "/device/enrolment-codes"): CERTIFICATE,
+    ("device", "POST", "/ace/introspect"): OF_ITS_OWN,
 }
 PAGES: dict[Route, str] = {
     ("people", "GET", path): ANYBODY for path in ("/invite", "/manual", "/static/invite.js", "/static/page.css")

@@ -26,6 +26,8 @@ from admittance.server.app import build
 from admittance.server.config import ListenSection, load_config
 from admittance.server.guard import Guard
 from admittance.wire import message
+from admittance.wire.ace import INVALID_CLIENT, INVALID_GRANT, ErrorResponse, TokenRequest
+from admittance.wire.ace_introspection import INACTIVE, IntrospectionRequest
 from admittance.wire.enrolment import Factor, NonceRequest
 from admittance.wire.factors import BootstrapRequest
 from admittance.wire.tpm_enrolment import CredentialRequest, SessionChallengeRequest, SessionProof
@@ -39,7 +41,11 @@ from tests.attack.authority import (
     CLIENT,
     CONFIDENTIAL,
     ENDORSED,
+    GIVER,
+    GUEST,
     IDENTITY,
+    IN_CBOR,
+    OF_ITS_OWN,
     OPERATOR,
     OWNER,
     OWNER_ALONE,
@@ -53,6 +59,7 @@ from tests.attack.authority import (
     Route,
     routes_of,
 )
+from tests.attack.granted_lock import terms
 from tests.attack.scene import Scene
 from tests.attack.site import CBOR, ON_SQLITE, Login, Site, code_of, invented, new_key, seen
 from tests.logins import challenge_form
@@ -62,13 +69,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 CHALLENGE = "/oauth/authorize-challenge"
 NOWHERE = ("/", "/shutdown", "/admin", "/api", "/docs", "/metrics", "/debug", "/.git/config", "/api/")
 OFF_BY_DEFAULT = {"device_relay_plain"}
+ACE = {"content-type": "application/ace+cbor"}
 UPGRADE = {
     "connection": "Upgrade",
     "upgrade": "websocket",
     "sec-websocket-version": "13",
     "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
 }
-OF_ACCOUNTS = routes_of(ACCOUNT, TRUSTED, OWNER, OWNER_ALONE, ASKED, TRUSTED_ASKED, OPERATOR)
+OF_ACCOUNTS = routes_of(ACCOUNT, TRUSTED, OWNER, OWNER_ALONE, ASKED, TRUSTED_ASKED, GIVER, GUEST, OPERATOR)
 
 
 def _words(route: Route) -> str:
@@ -88,9 +96,11 @@ async def scene(site: Site) -> AsyncIterator[Scene]:
     network = {"ssid": "Owners-Wi-Fi", "passphrase": "correct horse"}
     await owner.ask("PUT", "/api/networks/home", network)
     await ended.log_out()
+    guest = await site.account("friend")
+    grant = (await owner.ask("POST", "/api/grants", terms(device.device_id, guest.email)))["grant"]
     # The stranger names networks of its own alike.
     await stranger.ask("PUT", "/api/networks/home", {"ssid": "Mine", "passphrase": "correct horse"})
-    yield Scene(site, owner, thief, device, waiting, certificate, stranger, other, other_certificate, ended)
+    yield Scene(site, owner, thief, device, waiting, certificate, stranger, other, other_certificate, ended, grant)
 
 
 def _routes(site: Site) -> dict[str, list[Routed]]:
@@ -159,13 +169,13 @@ async def test_another_account_touches_nothing(scene: Scene, route: Route) -> No
         assert answer.status_code < 500
         if AUTHORITY[route] == OPERATOR or path.endswith("?all=1"):
             assert (answer.status_code, code_of(answer)) == (403, "not_allowed")
-        elif AUTHORITY[route] in (OWNER, OWNER_ALONE, ASKED, TRUSTED_ASKED):
+        elif AUTHORITY[route] in (OWNER, OWNER_ALONE, ASKED, TRUSTED_ASKED, GIVER, GUEST):
             assert (answer.status_code, code_of(answer)) == (404, "not_found")
         elif template == "/api/activations":
             assert code_of(answer) == "conflict"
         assert not scene.is_about_the_owner(answer)
     await scene.assert_unchanged(before)
-    if method == "DELETE":
+    if template == "/api/networks/{name}" and method == "DELETE":
         await scene.stranger.ask("PUT", "/api/networks/home", {"ssid": "Mine", "passphrase": "correct horse"})
 
 
@@ -192,7 +202,7 @@ async def test_the_owners_password_in_another_app_is_not_enough(scene: Scene, ro
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("route", routes_of(OWNER_ALONE, ASKED, TRUSTED_ASKED), ids=_words)
+@pytest.mark.parametrize("route", routes_of(OWNER_ALONE, ASKED, TRUSTED_ASKED, GIVER, GUEST), ids=_words)
 async def test_an_operator_does_not_act_in_the_owners_name(scene: Scene, route: Route) -> None:
     _, method, template = route
     operator, before = await scene.site.operator(), await scene.kept()
@@ -447,3 +457,33 @@ async def test_no_other_listener_opens_a_websocket(scene: Scene) -> None:
     ):
         for _, path in UPGRADES:
             assert (await client.get(scene.path(path), headers=UPGRADE)).status_code == 404
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("route", routes_of(IN_CBOR), ids=_words)
+async def test_in_cbor_too_nobody_gets_what_is_the_owners(scene: Scene, route: Route) -> None:
+    site, (_, method, path), before = scene.site, route, await scene.kept()
+    asked = TokenRequest(audience=f"{site.origin}/d/{scene.device.device_id}").encode()
+    for headers in ({}, {"authorization": f"DPoP {scene.owner.token}"}, {"authorization": "Basic b3A6b3A="}):
+        answer = await site.attacker.request(method, path, content=asked, headers={**ACE, **headers})
+        assert (answer.status_code, ErrorResponse.decode(answer.content).error) == (401, INVALID_CLIENT)
+    proven = {**scene.stranger.headers(method, path), **ACE}
+    answer = await site.attacker.request(method, path, content=asked, headers=proven)
+    if "dpop-nonce" in answer.headers:
+        scene.stranger.nonce = answer.headers["dpop-nonce"]
+        proven = {**scene.stranger.headers(method, path), **ACE}
+        answer = await site.attacker.request(method, path, content=asked, headers=proven)
+    assert (answer.status_code, ErrorResponse.decode(answer.content).error) == (400, INVALID_GRANT)
+    await scene.assert_unchanged(before)
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("route", routes_of(OF_ITS_OWN), ids=_words)
+async def test_a_device_learns_nothing_of_others_tokens(scene: Scene, route: Route) -> None:
+    site, (_, method, path), before = scene.site, route, await scene.kept()
+    with pytest.raises(httpx.TransportError):
+        await site.as_device(None, []).request(method, path)
+    other = site.as_device(scene.other_certificate.key, scene.other_certificate.chain)
+    asked = IntrospectionRequest(os.urandom(16)).encode()
+    assert (await other.request(method, path, content=asked, headers=ACE)).content == INACTIVE
+    await scene.assert_unchanged(before)

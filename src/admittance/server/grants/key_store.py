@@ -7,14 +7,14 @@ does that before.
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admittance.server.database import signal
 from admittance.server.devices.store import devices
 from admittance.server.grants.store import decode_permissions, encode_permissions
-from admittance.server.grants.tables import device_access, possession_keys
+from admittance.server.grants.tables import device_access, granted_devices, possession_keys
 from admittance.server.relay.presence import presence
 from admittance.wire.channel import Permission
 
@@ -176,6 +176,25 @@ async def ended_after(connection: AsyncConnection, device_id: str, epoch: int, s
         _KEYS.device_id == device_id, _KEYS.epoch == epoch, _KEYS.added <= sequence, _KEYS.ended > sequence
     )
     return list((await connection.execute(query.order_by(_KEYS.token))).scalars())
+
+
+async def ended_grants(connection: AsyncConnection, device_id: str, epoch: int, sequence: int) -> list[bytes]:
+    """The grants that ended on a device, of keys that ended after that sequence: it need not count their uses."""
+    query = (
+        select(_KEYS.grant_id)
+        .join(
+            granted_devices,
+            and_(granted_devices.c.grant_id == _KEYS.grant_id, granted_devices.c.device_id == _KEYS.device_id),
+        )
+        .where(
+            _KEYS.device_id == device_id,
+            _KEYS.epoch == epoch,
+            _KEYS.ended > sequence,
+            granted_devices.c.ended_at.is_not(None),
+        )
+        .distinct()
+    )
+    return sorted((await connection.execute(query)).scalars())
 
 
 async def end_keys(

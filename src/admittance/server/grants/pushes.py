@@ -177,13 +177,14 @@ class Pushes:
             base = 0 if whole else access.acknowledged
             held = await key_store.held(connection, device_id, access.epoch)
             ended = await key_store.ended_after(connection, device_id, access.epoch, base) if base else []
+            over = await key_store.ended_grants(connection, device_id, access.epoch, base)
         now = self._clock()
         keys = [each for each in held if each.added > base and each.expires_at > now]
         if len(ended) > MAX_ENDED:
             base, ended = 0, []
             keys = [each for each in held if each.expires_at > now]
         granted = tuple(self._granted(each) for each in keys[-MAX_KEYS:])
-        push = AccessPush(access.epoch, base, access.sequence, granted, tuple(ended))
+        push = AccessPush(access.epoch, base, access.sequence, granted, (*ended, *over)[:MAX_ENDED])
         return _Change(push, is_whole=base == 0)
 
     async def _note(self, device_id: str, state: AccessState) -> int:
