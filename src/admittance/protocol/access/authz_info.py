@@ -107,9 +107,8 @@ class AuthzInfoAnswering:
         answer = AuthzInfoAnswer(
             self._random(NONCE_BYTES), free_connection_id({*taken, *self.connection_ids, asked.client_id})
         )
-        session = Session(
-            server_keys(key.master_secret, asked, answer), now, key, lambda: self._possessors.standing(key)
-        )
+        keys = server_keys(key.master_secret, asked, answer)
+        session = Session(keys, now, key, lambda: self._possessors.standing(key))
         unproven.add(self._peer, answer.server_id, session, now)
         return answer
 

@@ -23,9 +23,8 @@ def test_both_ends_have_the_same_keys_the_other_way_round() -> None:
     asked, answer = AuthzInfo(bytes(16), b"1" * 8, b"\x16\x45"), AuthzInfoAnswer(b"2" * 8, b"\x00")
     client, server = client_keys(b"s" * 32, asked, answer), server_keys(b"s" * 32, asked, answer)
     assert (client.master_secret, client.master_salt) == (server.master_secret, server.master_salt)
-    assert (
-        (client.sender_id, client.recipient_id) == (server.recipient_id, server.sender_id) == (b"\x00", b"\x16\x45")
-    )
+    assert (client.sender_id, client.recipient_id) == (b"\x00", b"\x16\x45")
+    assert (server.sender_id, server.recipient_id) == (b"\x16\x45", b"\x00")
 
 
 @pytest.mark.parametrize("client_id", [b"\x00", None])
