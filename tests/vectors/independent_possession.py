@@ -21,6 +21,7 @@ def open_request(file: Vector, vector: Vector) -> None:
     asked = parameters(bytes.fromhex(check["request"]), {1, 40, 43})
     require(asked[1].hex() == check["token"], "NotFound")
     answered = parameters(bytes.fromhex(check["answer"]), {42, 44})
+    require(asked[43] != answered[44], "Malformed")
     shares = bytes.fromhex(check["client_share"]) + bytes.fromhex(check["server_share"])
     grant = bytes.fromhex(check["grant"])
     named = cbor2.dumps(["admittance/possession-key/1", check["device_id"], check["client"], grant])

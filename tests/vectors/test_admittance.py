@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from admittance.errors import AdmittanceError, Malformed
+from admittance.errors import AdmittanceError
 from admittance.protocol.access.granted import GrantedAccess
-from admittance.protocol.access.possession import master_salt, master_secret
+from admittance.protocol.access.possession import master_secret, server_keys
 from admittance.protocol.channel.oscore import SecurityContext
 from admittance.protocol.enrolment.request import read_request
 from admittance.protocol.enrolment.reset import read_reset_report
@@ -117,16 +117,15 @@ def ours_readings(_file: Vector, vector: Vector) -> None:
 def ours_possession(file: Vector, vector: Vector) -> None:
     check = file["check"] | vector["check"]
     asked = AuthzInfo.decode(bytes.fromhex(check["request"]))
-    if asked.client_id is None:
-        raise Malformed("an update of a token that is not protected")
     token, key = asked.access_token, key_of(check)
     found = GrantedAccess(keys=(key,)).find(token)
     answer = AuthzInfoAnswer.decode(bytes.fromhex(check["answer"]))
+    keys = server_keys(found.master_secret, asked, answer)
     context = SecurityContext.derive(
-        found.master_secret,
-        master_salt=master_salt(asked.nonce1, answer.nonce2),
-        sender_id=asked.client_id,
-        recipient_id=answer.server_id,
+        keys.master_secret,
+        master_salt=keys.master_salt,
+        sender_id=keys.sender_id,
+        recipient_id=keys.recipient_id,
     )
     protected = ((OSCORE, bytes.fromhex(vector["option"])),)
     opened, _ = context.unprotect_request(CoapMessage(codes.POST, b"", protected, bytes.fromhex(vector["payload"])))

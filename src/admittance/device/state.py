@@ -213,6 +213,10 @@ class Memory:
         self._record = record
         return record
 
+    def forget_before(self) -> None:
+        """Save the record once more: what the one before it held besides is nowhere on the disk any more."""
+        self._file.save(self._record)
+
     def reset(self, keys: KeyMaterial) -> Record:
         """Forget the owner: the wiped record replaces the old one, and no copy of the old one stays."""
         record = after_reset(self._record, keys)

@@ -71,6 +71,7 @@ def possession_vectors() -> Vector:
         ("labels in another order", good, "Malformed", {"request": (b"\xa3" + _unordered()).hex()}),
         ("an answer without nonce2", good, "Malformed", {"answer": cbor.encode({44: SERVER_ID}).hex()}),
         ("an answer without id", good, "Malformed", {"answer": cbor.encode({42: NONCE2}).hex()}),
+        ("both ends of one id", good, "Malformed", asked({1: TOKEN, 40: NONCE1, 43: SERVER_ID})),
         ("no CBOR", good, "Malformed", {"request": "ff"}),
     ]
     return {

@@ -37,7 +37,7 @@ class Enforcement:
         granted = self.granted
         changed = granted.take(push, now=int(self._clock.now()))
         if changed is not granted:
-            self._memory.change(access=changed, time_floor=self._clock.floor())
+            self._save(changed)
             self._log("access_changed", sequence=changed.sequence, keys=len(changed.keys))
 
     def find(self, token: bytes) -> GrantedKey:
@@ -78,8 +78,16 @@ class Enforcement:
             self._refuse(key, error)
             raise
         if key.uses:
-            self._memory.change(access=used, time_floor=self._clock.floor())
+            self._save(used)
         self._log("access_used", token=key.token.hex(), grant=key.grant.hex(), used=used.used(key.grant))
+
+    def _save(self, changed: GrantedAccess) -> None:
+        """Keep a change; the secret of a key that is gone with it is not left in the record before, either."""
+        kept = {key.token for key in changed.keys}
+        gone = any(key.token not in kept for key in self.granted.keys)
+        self._memory.change(access=changed, time_floor=self._clock.floor())
+        if gone:
+            self._memory.forget_before()
 
     def _check(self, key: GrantedKey) -> None:
         if not self._clock.trusted:

@@ -17,8 +17,8 @@ from admittance.errors import (
     QuotaExceeded,
     Unavailable,
 )
-from admittance.protocol.access.possession import NONCE_BYTES, master_salt
-from admittance.protocol.channel.edhoc import ChannelKeys, free_connection_id
+from admittance.protocol.access.possession import NONCE_BYTES, client_keys, server_keys
+from admittance.protocol.channel.edhoc import free_connection_id
 from admittance.protocol.channel.half_open import HalfOpen
 from admittance.protocol.channel.opening import ATTEMPT_S, MAX_ATTEMPTS, PAUSE_S, TOKEN_BYTES
 from admittance.protocol.channel.oscore import Exchange
@@ -107,12 +107,7 @@ class AuthzInfoAnswering:
         answer = AuthzInfoAnswer(
             self._random(NONCE_BYTES), free_connection_id({*taken, *self.connection_ids, asked.client_id})
         )
-        keys = ChannelKeys(
-            key.master_secret,
-            master_salt(asked.nonce1, answer.nonce2),
-            sender_id=asked.client_id,
-            recipient_id=answer.server_id,
-        )
+        keys = server_keys(key.master_secret, asked, answer)
         session = Session(keys, now, key, lambda: self._possessors.standing(key))
         unproven.add(self._peer, answer.server_id, session, now)
         return answer
@@ -151,7 +146,7 @@ class PossessionOpening:
         self._client_id = free_connection_id(taken)
         self._random = random
         self._attempts = 0
-        self._nonce1 = b""
+        self._asked = AuthzInfo(key.token)
         self._derived: tuple[Session, Exchange] | None = None
         self.token = b""
         self.deadline = 0.0
@@ -182,10 +177,9 @@ class PossessionOpening:
     def _authz_info(self, now: float) -> CoapMessage:
         self._attempts += 1
         self._derived = None
-        self._nonce1 = self._random(NONCE_BYTES)
+        self._asked = AuthzInfo(self._key.token, self._random(NONCE_BYTES), self._client_id)
         self._expect(now)
-        asked = AuthzInfo(self._key.token, self._nonce1, self._client_id)
-        return CoapMessage(codes.POST, self.token, _POST, asked.encode())
+        return CoapMessage(codes.POST, self.token, _POST, self._asked.encode())
 
     def _derive(self, response: CoapMessage, now: float) -> Session:
         if response.code == codes.UNAVAILABLE:
@@ -193,15 +187,7 @@ class PossessionOpening:
         if response.code != codes.CREATED:
             raise AuthenticationFailed("The device does not know the token.")
         answer = AuthzInfoAnswer.decode(response.payload)
-        if answer.server_id == self._client_id:
-            raise Malformed("an authz-info answer with the client's own id")
-        keys = ChannelKeys(
-            self._key.master_secret,
-            master_salt(self._nonce1, answer.nonce2),
-            sender_id=answer.server_id,
-            recipient_id=self._client_id,
-        )
-        return Session(keys, now)
+        return Session(client_keys(self._key.master_secret, self._asked, answer), now)
 
     def _confirm(self, session: Session, now: float) -> CoapMessage:
         """A request under the new context, whose answer proves that the device has the key."""

@@ -9,8 +9,10 @@ from typing import Final
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from admittance.errors import Misuse
+from admittance.errors import Malformed, Misuse
+from admittance.protocol.channel.channel_keys import ChannelKeys
 from admittance.wire import cbor
+from admittance.wire.ace import AuthzInfo, AuthzInfoAnswer
 
 SHARE_BYTES: Final = 32
 SECRET_BYTES: Final = 32
@@ -29,6 +31,27 @@ def master_secret(server_share: bytes, *, client_share: bytes, device_id: str, c
         raise Misuse("a share of a possession key has 32 bytes")
     info = cbor.encode([_LABEL, device_id, client, grant])
     return HKDF(SHA256(), SECRET_BYTES, None, info).derive(client_share + server_share)
+
+
+def client_keys(
+    master_secret: bytes, asked: AuthzInfo, answer: AuthzInfoAnswer, *, input_salt: bytes = b""
+) -> ChannelKeys:
+    """The client's keys of the context: it sends under the server's id (RFC 9203, section 4.3).
+
+    Raises `Malformed` where both have one id, or the client none.
+    """
+    if asked.client_id is None or asked.client_id == answer.server_id:
+        raise Malformed("an authz-info exchange in which both ends have one id")
+    salt = master_salt(asked.nonce1, answer.nonce2, input_salt=input_salt)
+    return ChannelKeys(master_secret, salt, sender_id=answer.server_id, recipient_id=asked.client_id)
+
+
+def server_keys(
+    master_secret: bytes, asked: AuthzInfo, answer: AuthzInfoAnswer, *, input_salt: bytes = b""
+) -> ChannelKeys:
+    """The resource server's: those of the client, with the ids exchanged. Raises as `client_keys`."""
+    keys = client_keys(master_secret, asked, answer, input_salt=input_salt)
+    return ChannelKeys(keys.master_secret, keys.master_salt, keys.recipient_id, keys.sender_id)
 
 
 def master_salt(nonce1: bytes, nonce2: bytes, *, input_salt: bytes = b"") -> bytes:

@@ -9,7 +9,6 @@ ends it.
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
 import lakers
@@ -24,6 +23,7 @@ from admittance.errors import (
     Refused,
     SuiteRefused,
 )
+from admittance.protocol.channel.channel_keys import ChannelKeys
 from admittance.protocol.signing import spki_of
 from admittance.wire import cbor
 from admittance.wire.channel import KID_BYTES, Credential
@@ -59,17 +59,6 @@ class ChannelKey:
     def scalar(self) -> bytes:
         """The private key, 32 bytes: for EDHOC alone."""
         return self._scalar
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelKeys:
-    """What OSCORE needs. A handshake gives a secret of 16 bytes, a salt of 8, and the two ids (RFC 9528, appendix
-    A.1); a possession key the same of other sizes."""
-
-    master_secret: bytes = field(repr=False)
-    master_salt: bytes = field(repr=False)
-    sender_id: bytes
-    recipient_id: bytes
 
 
 class Listed(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from admittance.errors import ContextExhausted
-from admittance.protocol.channel.edhoc import ChannelKeys
+from admittance.protocol.channel.channel_keys import ChannelKeys
 from admittance.protocol.channel.oscore import SecurityContext
 from admittance.wire.access import Holder
 from admittance.wire.coap.message import CoapMessage

@@ -17,7 +17,16 @@ from admittance.wire.channel import PUT, Permission
 from tests.unit.device.killing_files import KillingFiles, PowerCut
 
 EPOCH, NOW = 3, 1_800_000_000
-SINGLE = GrantedKey(bytes(16), bytes(32), b"g" * 16, "guest", (Permission("/lock", PUT),), NOW - 60, NOW + 60, 1)
+SINGLE = GrantedKey(
+    bytes(16),
+    b"a secret of thirty-two bytes, OK",
+    b"g" * 16,
+    "guest",
+    (Permission("/lock", PUT),),
+    NOW - 60,
+    NOW + 60,
+    1,
+)
 
 
 def push(sequence: int, *keys: GrantedKey, base: int = 0, ended: tuple[bytes, ...] = ()) -> AccessPush:
@@ -74,6 +83,17 @@ def test_a_use_is_there_once_at_most_whenever_the_power_fails(tmp_path: Path) ->
     assert set(moved) == {0, 1}
 
 
+@pytest.mark.parametrize("how", ["used up", "ended"])
+def test_the_secret_of_a_key_that_is_gone_is_nowhere_on_the_disk(tmp_path: Path, how: str) -> None:
+    prepared(tmp_path)
+    enforcement, _ = switched_on(tmp_path, Files())
+    if how == "used up":
+        assert unlock(enforcement) == 1
+    else:
+        enforcement.take(push(2, base=1, ended=(SINGLE.grant,)))
+    assert not any(SINGLE.master_secret in file.read_bytes() for file in tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("damaged", ["use", "end"])
 def test_a_disk_that_loses_the_last_change_gives_neither_a_use_nor_a_key_back(tmp_path: Path, damaged: str) -> None:
     prepared(tmp_path)
@@ -89,6 +109,7 @@ def test_a_disk_that_loses_the_last_change_gives_neither_a_use_nor_a_key_back(tm
     with pytest.raises(NotFound):
         enforcement.find(SINGLE.token)
     assert enforcement.state.sequence == 0
-    enforcement.take(push(3, SINGLE))
-    assert unlock(enforcement) == 0
-    assert memory.record.access.keys == ()
+    if damaged == "use":
+        enforcement.take(push(3, SINGLE))
+        assert unlock(enforcement) == 0
+        assert memory.record.access.keys == ()
