@@ -29,9 +29,14 @@
         │   ├── Replayed             an OSCORE message that was seen before, or is older than the window
         │   ├── WrongCode            the possession code is wrong, outdated or spent
         │   ├── FactorRefused        the second factor does not hold, whatever the reason
-        │   └── NonceRequired        carry the server's nonce and ask again
+        │   ├── NonceRequired        carry the server's nonce and ask again
+        │   ├── AttestationChallengeRequired  carry the server's challenge in the proof of an attestation's key
+        │   └── ClientAttestationRefused      no attestation of the app, or one that does not hold
+        │       └── FreshAttestationRequired  an attestation that has ended
         ├── NotAllowed               known, but without the authority
-        │   └── AppNotTrusted        a login that knows no more than the password
+        │   ├── AppNotTrusted        a login that knows no more than the password
+        │   └── IntegrityRequired    only an attested app may do this
+        ├── IntegrityRefused         an app did not prove that it is the untampered one, whatever the reason
         ├── FactorRequired           an enrolment needs a second factor
         ├── ApprovalPending          the owner has not yet said yes or no
         ├── NotFound
@@ -279,6 +284,28 @@ class NonceRequired(AuthenticationFailed):
         self.nonce = nonce
 
 
+class AttestationChallengeRequired(AuthenticationFailed):
+    """The proof must carry the server's current challenge (attestation-based client authentication, section 6)."""
+
+    code = "use_attestation_challenge"
+
+    def __init__(self, challenge: str) -> None:
+        super().__init__("Carry the challenge of OAuth-Client-Attestation-Challenge and send the request again.")
+        self.challenge = challenge
+
+
+class ClientAttestationRefused(AuthenticationFailed):
+    """The client did not prove that it is an attested app."""
+
+    code = "invalid_client_attestation"
+
+
+class FreshAttestationRequired(ClientAttestationRefused):
+    """The attestation has ended: get another one."""
+
+    code = "use_fresh_attestation"
+
+
 class NotAllowed(Refused):
     code = "not_allowed"
 
@@ -287,6 +314,26 @@ class AppNotTrusted(NotAllowed):
     """What is asked for must not rest on a password alone: confirm this app by a second factor first."""
 
     code = "app_not_trusted"
+
+
+class IntegrityRequired(NotAllowed):
+    """Only an app that is attested now may do this."""
+
+    code = "integrity_required"
+
+
+class IntegrityRefused(Refused):
+    """An app did not prove that it is the untampered one.
+
+    `cause` is for the audit log: ``wrong``, ``late``, ``replayed``, ``unknown``, ``other_key``, ``malformed`` or
+    ``retired``. Outside all look the same.
+    """
+
+    code = "integrity_refused"
+
+    def __init__(self, cause: str = "") -> None:
+        super().__init__("This app could not be attested. Install the original once more.")
+        self.cause = cause
 
 
 class FactorRequired(Refused):

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "device": ("device:device", "Run and control a device's agent."),
     "devices": ("devices:devices", "Import, list, revoke and release devices."),
     "doctor": ("doctor:doctor", "Examine a server's surroundings; change nothing."),
+    "integrity": ("integrity:integrity", "Attest apps: run the service, register releases, attest this app."),
     "maker": ("maker:maker", "Make devices: identities, labels, manifests."),
     "premises": ("premises:premises", "Simulate premises: networks that devices and phones can join."),
     "provision": ("provision:provision", "Set up the device in front of you."),

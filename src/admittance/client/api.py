@@ -245,7 +245,7 @@ class ApiClient:
                         return
                     await response.aread()
             except httpx.TransportError as error:
-                raise _failure(self.origin, error) from error
+                raise network_failure(self.origin, error) from error
             refusal = error_of(response)
             if not isinstance(refusal, NonceRequired):
                 raise refusal
@@ -276,14 +276,15 @@ class ApiClient:
         try:
             return await self._http.request(method, uri + query, json=content, headers=headers)
         except httpx.TransportError as error:
-            raise _failure(self.origin, error) from error
+            raise network_failure(self.origin, error) from error
 
 
 def _segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _failure(origin: str, error: httpx.TransportError) -> NetworkFailure:
+def network_failure(origin: str, error: httpx.TransportError) -> NetworkFailure:
+    """Why a request did not reach the server, or its answer not us."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

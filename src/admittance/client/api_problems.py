@@ -7,8 +7,10 @@ import msgspec
 
 from admittance.errors import (
     AdmittanceError,
+    AttestationChallengeRequired,
     DeviceRefused,
     FactorRequired,
+    IntegrityRefused,
     Malformed,
     NonceRequired,
     Refused,
@@ -20,6 +22,7 @@ from admittance.errors import (
 
 MAX_DETAIL_CHARACTERS = 500
 DEFAULT_RETRY_AFTER_S = 5
+_CHALLENGE = "oauth-client-attestation-challenge"
 
 
 class _Problem(msgspec.Struct, frozen=True):
@@ -35,7 +38,16 @@ def _family(root: type[AdmittanceError]) -> Iterator[type[AdmittanceError]]:
         yield from _family(child)
 
 
-_OWN_CONSTRUCTORS = (NonceRequired, Throttled, DeviceRefused, FactorRequired, RelayBusy, WebSocketClosed)
+_OWN_CONSTRUCTORS = (
+    NonceRequired,
+    AttestationChallengeRequired,
+    IntegrityRefused,
+    Throttled,
+    DeviceRefused,
+    FactorRequired,
+    RelayBusy,
+    WebSocketClosed,
+)
 _BY_CODE: dict[str, type[AdmittanceError]] = {
     kind.code: kind
     for root in (Malformed, Unavailable, Refused)
@@ -58,6 +70,10 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes) -> Admittan
     message = _printable(problem.detail or problem.title) or f"The server answered with status {status}."
     if problem.code == NonceRequired.code and "dpop-nonce" in headers:
         return NonceRequired(headers["dpop-nonce"])
+    if problem.code == AttestationChallengeRequired.code and _CHALLENGE in headers:
+        return AttestationChallengeRequired(headers[_CHALLENGE])
+    if problem.code == IntegrityRefused.code:
+        return IntegrityRefused()
     if problem.code == Throttled.code:
         return Throttled(_retry_after_s(headers))
     if problem.code == FactorRequired.code:

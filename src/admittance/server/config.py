@@ -1,8 +1,7 @@
 """The configuration: one TOML file, every value typed and frozen, every default safe, every secret in a file."""
 
-import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -10,7 +9,7 @@ from msgspec import field
 
 from admittance.errors import ConfigurationError, Malformed
 from admittance.protocol.tpm.quote import PcrPolicy
-from admittance.server.config_hints import Failure, line_of, path_of, refuse_unknown
+from admittance.server.config_hints import Failure, convert, read_toml, refuse_unknown
 from admittance.server.config_sections import (
     Assurance,
     BusSection,
@@ -59,8 +58,6 @@ __all__ = [
 
 MAX_RELAY_URLS = 4
 _RELAY_LISTENERS = ("app_relay", "device_relay", "device_relay_plain")
-
-S = TypeVar("S", bound=Section)
 
 
 class Config(Section, frozen=True):
@@ -132,17 +129,8 @@ def load_config(path: Path | None) -> Config:
     """
     if path is None:
         return Config(folder=Path.cwd())
-    try:
-        content = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not UTF-8 text") from None
-    try:
-        raw = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from None
-    return _build(raw, path, content)
+    raw, fail = read_toml(path)
+    return _build(raw, path, fail)
 
 
 def parse_address(address: str) -> tuple[str, int]:
@@ -154,24 +142,19 @@ def parse_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _build(raw: dict[str, Any], path: Path, content: str) -> Config:
-    def fail(setting: tuple[str, ...], message: str) -> ConfigurationError:
-        line = line_of(content, setting)
-        where = f"{path}, line {line}" if line else str(path)
-        return ConfigurationError(f"{where}: {'.'.join(setting)}: {message}")
-
+def _build(raw: dict[str, Any], path: Path, fail: Failure) -> Config:
     refuse_unknown(raw, Config, fail, hidden=("folder",))
     named = {table: raw.pop(table) for table in ("models", "makers") if isinstance(raw.get(table), dict)}
-    config = _convert(raw, Config, (), fail)
+    config = convert(raw, Config, (), fail)
     config = msgspec.structs.replace(
         config,
         folder=path.parent.absolute(),
         models={
-            name: _convert(item, ModelSection, ("models", name), fail)
+            name: convert(item, ModelSection, ("models", name), fail)
             for name, item in named.get("models", {}).items()
         },
         makers={
-            name: _convert(item, MakerSection, ("makers", name), fail)
+            name: convert(item, MakerSection, ("makers", name), fail)
             for name, item in named.get("makers", {}).items()
         },
     )
@@ -180,20 +163,12 @@ def _build(raw: dict[str, Any], path: Path, content: str) -> Config:
     return config
 
 
-def _convert(raw: Any, into: type[S], at: tuple[str, ...], fail: Failure) -> S:
-    try:
-        return msgspec.convert(raw, into)
-    except msgspec.ValidationError as error:
-        message, setting = path_of(error)
-        raise fail((*at, *setting), message) from None
-
-
 def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
     """What each value alone does not show."""
     found: list[tuple[tuple[str, ...], str]] = []
     for name in ("origin", "first_contact_url", "device_url"):
         value = getattr(config.server, name)
-        if (value or name == "origin") and not _is_origin(value):
+        if (value or name == "origin") and not is_origin(value):
             found.append((("server", name), "write an origin: https://host or https://host:port, no path"))
     for name in ListenSection.__struct_fields__:
         address = getattr(config.listen, name)
@@ -259,7 +234,7 @@ def _relay_contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
 
 def _is_relay_url(url: str, schemes: tuple[str, ...]) -> bool:
     scheme, separator, rest = url.partition("://")
-    return bool(separator) and scheme in schemes and _is_origin(f"https://{rest}")
+    return bool(separator) and scheme in schemes and is_origin(f"https://{rest}")
 
 
 def _tpm_contradictions(config: Config, name: str, model: ModelSection) -> list[tuple[tuple[str, ...], str]]:
@@ -294,7 +269,8 @@ def _has_password(url: str) -> bool:
     return ":" in url.split("://", 1)[1].partition("@")[0] if "@" in url else False
 
 
-def _is_origin(value: str) -> bool:
+def is_origin(value: str) -> bool:
+    """Whether `value` is ``https://host`` or ``https://host:port``, and nothing more."""
     try:
         parts = urlsplit(value)
         port = parts.port
