@@ -147,7 +147,7 @@ def key() -> None:
 @service_config_option
 @json_option
 def rotate(config_path: Path | None, as_json: bool) -> None:
-    """Make the next signing key. It is published at once and signs an hour later.
+    """Make the next signing key. It is published at once and signs a day later.
 
     \b
     Example:
@@ -155,17 +155,17 @@ def rotate(config_path: Path | None, as_json: bool) -> None:
     """
 
     async def work(service: "IntegrityFoundation") -> dict[str, Any]:
-        made = service.signing.rotate(service.clock())
+        begins = service.keys.signing.roll(service.clock())
         async with service.database.transaction() as connection:
             await service.audit_log.append(
                 connection,
-                event="integrity_key_rotated",
+                event="integrity_key_rolled",
                 actor="operator",
                 subject="integrity",
-                details={"kid": made.kid},
+                details={"signs_from": begins},
                 now=service.clock(),
             )
-        return {"kid": made.kid, "signs_from": made.signs_from}
+        return {"signs_from": begins}
 
     emit(_with_service(config_path, work), as_json)
 

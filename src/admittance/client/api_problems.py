@@ -1,4 +1,4 @@
-"""From the server's problem documents (RFC 9457) back to our typed errors."""
+"""From the server's problem documents (RFC 9457) and OAuth errors back to our typed errors."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,8 +13,10 @@ from admittance.errors import (
     IntegrityRefused,
     Malformed,
     NonceRequired,
+    NotAllowed,
     Refused,
     RelayBusy,
+    ScopeMissing,
     Throttled,
     Unavailable,
     WebSocketClosed,
@@ -27,6 +29,7 @@ _CHALLENGE = "oauth-client-attestation-challenge"
 
 class _Problem(msgspec.Struct, frozen=True):
     code: str = ""
+    error_description: str = ""
     detail: str = ""
     title: str = ""
     factors: tuple[str, ...] = ()
@@ -46,6 +49,7 @@ _OWN_CONSTRUCTORS = (
     DeviceRefused,
     FactorRequired,
     RelayBusy,
+    ScopeMissing,
     WebSocketClosed,
 )
 _BY_CODE: dict[str, type[AdmittanceError]] = {
@@ -67,7 +71,10 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes) -> Admittan
         problem = msgspec.json.decode(body, type=_Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
         problem = _Problem()
-    message = _printable(problem.detail or problem.title) or f"The server answered with status {status}."
+    message = (
+        _printable(problem.detail or problem.error_description or problem.title)
+        or f"The server answered with status {status}."
+    )
     if problem.code == NonceRequired.code and "dpop-nonce" in headers:
         return NonceRequired(headers["dpop-nonce"])
     if problem.code == AttestationChallengeRequired.code and _CHALLENGE in headers:
@@ -78,6 +85,8 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes) -> Admittan
         return Throttled(_retry_after_s(headers))
     if problem.code == FactorRequired.code:
         return FactorRequired(tuple(_printable(kind) for kind in problem.factors))
+    if problem.code == ScopeMissing.code:
+        return NotAllowed(message)
     kind = _BY_CODE.get(problem.code)
     if kind is None:
         kind = Unavailable if status >= 500 else Refused

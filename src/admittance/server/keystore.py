@@ -20,9 +20,11 @@ from admittance.errors import ConfigurationError
 from admittance.protocol.signing import spki_of
 from admittance.server.keys import certificates
 from admittance.server.keys.file import FileKeyEncryption, create_secret, read_secret
+from admittance.server.keys.token_keys import TokenKeys, create_token_key
 
 KEY_ENCRYPTION_FILE = "key-encryption.key"
 COMPLETE_FILE = "complete"
+SIGNING_FOLDER = "token-signing"
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,7 +50,8 @@ class Keystore:
     `configuration_chain` is the configuration key's certificate and its root (DER): what `protocol.sealing` wants.
     `issuing_ca` issues operational certificates; `tls_anchor` certifies the device listeners, `people_ca` the people
     listener where no certificate is configured. `channel_key` is the server's own end of its conversations with
-    devices (EDHOC, P-256); devices pin its public key. The HMAC keys have 32 bytes each.
+    devices (EDHOC, P-256); devices pin its public key. `token_keys` sign access tokens, one after the other. The HMAC
+    keys have 32 bytes each.
     """
 
     directory: Path
@@ -59,6 +62,7 @@ class Keystore:
     people_ca: Authority
     channel_key: ec.EllipticCurvePrivateKey
     manifest_key: X25519PrivateKey
+    token_keys: TokenKeys
     key_encryption: FileKeyEncryption
     code_key: bytes
     dpop_nonce_key: bytes
@@ -105,6 +109,7 @@ def open_keystore(
         people_ca=files.authority("people-ca", "Admittance people CA"),
         channel_key=files.ec("channel.key"),
         manifest_key=files.x25519("manifest.key"),
+        token_keys=files.token_keys(SIGNING_FOLDER),
         key_encryption=FileKeyEncryption(key_encryption_file),
         code_key=read_secret(files.random("code.key")),
         dpop_nonce_key=read_secret(files.random("dpop-nonce.key")),
@@ -191,6 +196,16 @@ class KeyFiles:
         if not isinstance(key, X25519PrivateKey):
             raise ConfigurationError(f"{self.directory / name} is not an X25519 key")
         return key
+
+    def token_keys(self, name: str) -> TokenKeys:
+        folder = self.directory / name
+        if self.create:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            create_token_key(folder, 0)
+        check_directory(folder)
+        keys = TokenKeys(folder)
+        keys.signing(self.now)
+        return keys
 
     def authority(self, name: str, common_name: str) -> Authority:
         key = self.ec(f"{name}.key")

@@ -2,7 +2,15 @@
 
 from sqlalchemy import delete
 
-from admittance.server.accounts.store import invites, login_throttles, proofs_seen, tokens
+from admittance.server.access.tables import (
+    oauth_codes,
+    oauth_device_codes,
+    oauth_ended_tokens,
+    oauth_flows,
+    oauth_pushed_requests,
+    oauth_sessions,
+)
+from admittance.server.accounts.store import invites, login_throttles, proofs_seen
 from admittance.server.activation.store import challenges
 from admittance.server.clock import Clock
 from admittance.server.database import Database
@@ -25,6 +33,7 @@ KEEP_CHALLENGES_S = 3600
 KEEP_MAIL_S = 30 * 86_400
 KEEP_FACTORS_S = 86_400
 KEEP_ENDINGS_S = 86_400
+KEEP_CODES_S = 86_400
 
 
 class Purge:
@@ -38,7 +47,17 @@ class Purge:
         """Returns how many rows went."""
         now = int(self._clock())
         statements = (
-            delete(tokens).where(tokens.c.expires_at <= now),
+            *(
+                delete(table).where(table.c.expires_at <= now)
+                for table in (
+                    oauth_sessions,
+                    oauth_device_codes,
+                    oauth_ended_tokens,
+                    oauth_flows,
+                    oauth_pushed_requests,
+                )
+            ),
+            delete(oauth_codes).where(oauth_codes.c.expires_at <= now - KEEP_CODES_S),
             delete(proofs_seen).where(proofs_seen.c.expires_at <= now),
             delete(login_throttles).where(login_throttles.c.forget_at <= now),
             delete(invites).where(invites.c.expires_at <= now - KEEP_INVITES_S),

@@ -1,5 +1,6 @@
 """Every table of the server: importing this module fills `metadata`."""
 
+from admittance.server.access import tables as access
 from admittance.server.accounts import store as accounts
 from admittance.server.activation import store as activation
 from admittance.server.audit import store as audit
@@ -17,6 +18,7 @@ from admittance.server.revocations import store as revocations
 from admittance.server.sms import store as sms
 
 __all__ = [
+    "access",
     "accounts",
     "activation",
     "audit",

@@ -26,7 +26,6 @@ from admittance.server.tls import Certificate, GivenCertificate, OwnCertificate,
 
 CA_FILE = "integrity-ca.pem"
 PURGE_EVERY_S = 600.0
-KEYS_EVERY_S = 30.0
 _NONCE_LABEL = b"admittance/integrity-nonce/1"
 
 log = structlog.stdlib.get_logger(__name__)
@@ -62,15 +61,11 @@ class IntegrityServer:
         async def renew_certificates() -> None:
             renew(self._secured, self.foundation.clock())
 
-        async def reload_keys() -> None:
-            self.foundation.signing.reload()
-
         tasks = [
             asyncio.create_task(repeat(name, interval_s, work))
             for name, interval_s, work in (
                 ("audit_checkpoint", CHECKPOINT_EVERY_S, self.foundation.audit_service.checkpoint),
                 ("certificates", CERTIFICATES_EVERY_S, renew_certificates),
-                ("keys", KEYS_EVERY_S, reload_keys),
                 ("purge", PURGE_EVERY_S, self._service.purge),
             )
         ]
@@ -105,7 +100,7 @@ def build(config: IntegrityConfig, *, clock: Clock = system_clock) -> IntegrityS
         audit=foundation.audit_log,
         issuer=origin,
         policy=config.policy,
-        keys=foundation.signing,
+        keys=foundation.keys.signing,
         source_key=foundation.keys.source_key,
         verifiers=verifiers,
     )
@@ -113,7 +108,7 @@ def build(config: IntegrityConfig, *, clock: Clock = system_clock) -> IntegrityS
         routes=routes(
             service=service,
             proofs=ProofVerifier(origin=origin, nonces=Nonces(foundation.keys.nonce_key, _NONCE_LABEL)),
-            keys=foundation.signing,
+            keys=foundation.keys.signing,
             database=foundation.database,
             clock=clock,
             origin=origin,

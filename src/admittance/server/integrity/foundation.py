@@ -10,7 +10,7 @@ from admittance.server.database import Database
 from admittance.server.foundation import AUDIT_JOURNAL_FILE, secret_text
 from admittance.server.integrity.config import IntegrityConfig
 from admittance.server.integrity.files import FileCopies
-from admittance.server.integrity.keys import KeyRing, ServiceKeys, open_keys
+from admittance.server.integrity.keys import ServiceKeys, open_keys
 from admittance.server.integrity.migrations import upgrade
 from admittance.server.integrity.releases import Releases
 from admittance.server.keystore import check_directory
@@ -23,7 +23,6 @@ class IntegrityFoundation:
     config: IntegrityConfig
     clock: Clock
     keys: ServiceKeys
-    signing: KeyRing
     database: Database
     copies: FileCopies
     audit_log: AuditLog
@@ -46,7 +45,7 @@ def open_foundation(config: IntegrityConfig, *, clock: Clock = system_clock) -> 
     data_dir = config.data_dir
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_directory(data_dir)
-    keys = open_keys(data_dir / "keys", now=clock(), create=True)
+    keys = open_keys(data_dir / "keys", now=clock())
     password_file = config.database.password_file
     database = Database(config.database_url, secret_text(config.path(password_file)) if password_file else None)
     if database.is_sqlite and database.path is not None:
@@ -57,7 +56,6 @@ def open_foundation(config: IntegrityConfig, *, clock: Clock = system_clock) -> 
         config=config,
         clock=clock,
         keys=keys,
-        signing=KeyRing(keys.directory),
         database=database,
         copies=copies,
         audit_log=audit_log,

@@ -4,14 +4,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from admittance.errors import AuthenticationFailed
-from admittance.server.accounts.dpop import ProofVerifier, VerifiedProof
+from admittance.server.accounts.authenticate import proof_of
+from admittance.server.accounts.dpop import ProofVerifier
 from admittance.server.accounts.throttle import source_of
 from admittance.server.clock import Clock
 from admittance.server.database import Database
 from admittance.server.http import body, reply
-from admittance.server.integrity.keys import KeyRing
+from admittance.server.integrity.keys import key_set
 from admittance.server.integrity.service import IntegrityService
+from admittance.server.keys.port import TokenKeyRing
 from admittance.wire.integrity import (
     ANSWERS_PATH,
     CHALLENGES_PATH,
@@ -28,7 +29,7 @@ def routes(
     *,
     service: IntegrityService,
     proofs: ProofVerifier,
-    keys: KeyRing,
+    keys: TokenKeyRing,
     database: Database,
     clock: Clock,
     origin: str,
@@ -44,23 +45,17 @@ def routes(
         "verifiers_supported": verifiers,
     }
 
-    def proof_of(request: Request, path: str) -> VerifiedProof:
-        given = request.headers.getlist("dpop")
-        if len(given) != 1:
-            raise AuthenticationFailed("The request carries no proof of the app's key.")
-        return proofs.verify(given[0], method=request.method, path=path, access_token=None, now=clock())
-
     async def challenge(request: Request) -> Response:
-        proof = proof_of(request, CHALLENGES_PATH)
+        proof = proof_of(request, proofs, access_token=None, now=clock())
         asked = await body(request, ChallengeRequest)
         return reply(await service.challenge(asked, proof, source_of(request)), 201)
 
     async def answer(request: Request) -> Response:
-        proof = proof_of(request, ANSWERS_PATH)
+        proof = proof_of(request, proofs, access_token=None, now=clock())
         return reply(await service.answer(await body(request, AnswerRequest), proof))
 
     async def jwks(_request: Request) -> Response:
-        return reply(keys.published(clock()), headers=_CACHED)
+        return reply(key_set(keys, clock()), headers=_CACHED)
 
     async def well_known(_request: Request) -> Response:
         return reply(metadata, headers=_CACHED)

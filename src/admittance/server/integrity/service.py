@@ -15,9 +15,10 @@ from admittance.server.clock import Clock
 from admittance.server.database import Database
 from admittance.server.integrity import store
 from admittance.server.integrity.config import PolicySection
-from admittance.server.integrity.keys import KeyRing
+from admittance.server.integrity.keys import sign
 from admittance.server.integrity.model import OpenChallenge, Release
 from admittance.server.integrity.verifiers.port import Verifier
+from admittance.server.keys.port import TokenKeyRing
 from admittance.wire import base64url
 from admittance.wire.integrity import (
     CHALLENGE_BYTES,
@@ -48,7 +49,7 @@ class IntegrityService:
         audit: AuditLog,
         issuer: str,
         policy: PolicySection,
-        keys: KeyRing,
+        keys: TokenKeyRing,
         source_key: bytes,
         verifiers: dict[str, Verifier],
     ) -> None:
@@ -156,7 +157,7 @@ class IntegrityService:
             "release": challenge.version,
             "verifier": release.verifier,
         }
-        attestation = self._keys.current(now).sign(claims)
+        attestation = sign(self._keys.signing(now), claims)
         async with self._database.transaction() as connection:
             current = await store.set_attested(connection, challenge, now=now)
             await self._record(connection, challenge, "" if current else "retired")

@@ -76,7 +76,7 @@ def build(foundation: Foundation, accounts: AccountServices, capture: Capture | 
             database=database,
             verifier=accounts.verifier,
             replays=accounts.replays,
-            tokens=accounts.tokens,
+            sessions=accounts.sessions,
             tickets=tickets,
             access=access,
             clock=clock,
@@ -94,13 +94,10 @@ def build(foundation: Foundation, accounts: AccountServices, capture: Capture | 
     node.conversations = conversing.conversations
     endings.listen(node)
     ticket_routes = TicketRoutes(
-        database=database,
         authenticator=accounts.authenticator,
-        tokens=accounts.tokens,
         tickets=tickets,
         access=access,
         urls=config.app_relay_urls,
-        clock=clock,
     )
     return RelayServices(
         node=node,

@@ -13,9 +13,9 @@ from sqlalchemy import Row
 
 from admittance.errors import AuthenticationFailed, KeyRefused, Malformed, NotFound, SignatureInvalid
 from admittance.protocol.signing import load_public_key, verify_raw
+from admittance.server.accounts.authenticate import LivingSessions
 from admittance.server.accounts.dpop import ProofVerifier, VerifiedProof
 from admittance.server.accounts.replays import ReplayCache
-from admittance.server.accounts.tokens import Tokens
 from admittance.server.audit.store import AuditLog
 from admittance.server.clock import Clock
 from admittance.server.database import Database
@@ -32,6 +32,7 @@ from admittance.wire.relay import RelayProof, RelayTicket, proof_input
 
 AUDIT_EVERY_S = 600
 MAX_AUDITED = 4096
+RELAY_SCOPE = "devices"
 _UNIFORM = "The connection is not authenticated."
 
 
@@ -160,7 +161,7 @@ class AppProofs:
         database: Database,
         verifier: ProofVerifier,
         replays: ReplayCache,
-        tokens: Tokens,
+        sessions: LivingSessions,
         tickets: Tickets,
         access: Access,
         clock: Clock,
@@ -168,7 +169,7 @@ class AppProofs:
         self._database = database
         self._verifier = verifier
         self._replays = replays
-        self._tokens = tokens
+        self._sessions = sessions
         self._tickets = tickets
         self._access = access
         self._clock = clock
@@ -207,11 +208,11 @@ class AppProofs:
     async def _redeem(self, shown: PresentedToken) -> AppIdentity:
         now = self._clock()
         async with self._database.transaction() as connection:
-            token = await self._tokens.living(connection, shown.access_token, now=now)
-            if not hmac.compare_digest(token.jkt, shown.proof.jkt):
+            session = await self._sessions.living(connection, shown.access_token, now=now)
+            if not hmac.compare_digest(session.jkt, shown.proof.jkt) or RELAY_SCOPE not in session.scope:
                 raise AuthenticationFailed(_UNIFORM)
             await self._replays.spend(connection, shown.proof, now)
-        return AppIdentity(token.account_id, token.mac.hex(), token.expires_at)
+        return AppIdentity(session.account_id, session.session_id, session.expires_at)
 
 
 def _verify(leaf: bytes, issuer: x509.Certificate, signature: bytes, signed: bytes) -> None:

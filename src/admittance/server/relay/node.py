@@ -121,7 +121,7 @@ class RelayNode:
                 app.end(CloseReason.REVOKED)
         else:
             for app in [app for apps in self._apps.values() for app in apps]:
-                if app.identity is not None and app.identity.token_key == key:
+                if app.identity is not None and app.identity.session_id == key:
                     app.end(CloseReason.REVOKED)
 
     def blinded(self) -> None:
@@ -263,7 +263,7 @@ class RelayNode:
         except BaseException:
             self._forget_app(app, identity.account_id)
             raise
-        over = (("account", identity.account_id), ("token", identity.token_key), ("device", app.device_id))
+        over = (("account", identity.account_id), ("token", identity.session_id), ("device", app.device_id))
         if app.closing or self.is_blind or any(self._endings.since(mark, *ending) for ending in over):
             stream.close(CloseReason.UNAVAILABLE)
             self._forget_app(app, identity.account_id)

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from admittance.server.database import metadata, signal
 
 Kind = Literal["device", "token", "account"]
-"""What ended: all that was issued for a device id; one token, named by the hexadecimal of its stored HMAC; all that
-an account may do."""
+"""What ended: all that was issued for a device id; all tokens of one login, named by its session id; all that an
+account may do."""
 
 SIGNAL = "ended"
 """What `Database.listen` hears after a transaction with an ending has committed."""

@@ -120,7 +120,7 @@ async def world(database_url: str, tmp_path: Path) -> AsyncIterator[World]:
         audit=foundation.audit_log,
         issuer=ISSUER,
         policy=config.policy,
-        keys=foundation.signing,
+        keys=foundation.keys.signing,
         source_key=foundation.keys.source_key,
         verifiers=all_verifiers(foundation.copies),
     )

@@ -12,6 +12,7 @@ from joserfc.jwk import KeySet
 
 from admittance.client.integrity.service import ranges_of
 from admittance.errors import AuthenticationFailed, IntegrityRefused, NotFound, Throttled
+from admittance.server.integrity.keys import key_set
 from admittance.wire.integrity import ATTESTATION_TYPE, AnswerRequest, Challenge
 from tests.unit.server.integrity.conftest import CLIENT, ISSUER, VERSION, App, World, answering
 
@@ -31,7 +32,7 @@ async def refused(world: World, app: App, answer: AnswerRequest) -> IntegrityRef
 async def test_an_untampered_app_is_attested(world: World) -> None:
     app = world.app()
     attested = await world.attest(app)
-    keys = KeySet.import_key_set(world.foundation.signing.published(world.clock()))
+    keys = KeySet.import_key_set(key_set(world.foundation.keys.signing, world.clock()))
     token = jwt.decode(attested.attestation, keys, algorithms=["ES256"])
     now = int(world.clock())
     assert token.header["typ"] == ATTESTATION_TYPE
