@@ -16,6 +16,7 @@ from admittance.server.config_sections import (
     BusSection,
     DatabaseSection,
     FactorKind,
+    IntegritySection,
     KeysSection,
     ListenSection,
     LogSection,
@@ -40,6 +41,7 @@ __all__ = [
     "Config",
     "DatabaseSection",
     "FactorKind",
+    "IntegritySection",
     "KeysSection",
     "ListenSection",
     "LogSection",
@@ -74,6 +76,7 @@ class Config(Section, frozen=True):
     keys: KeysSection = KeysSection()
     policy: PolicySection = PolicySection()
     access: AccessSection = AccessSection()
+    integrity: IntegritySection = IntegritySection()
     relay: RelaySection = RelaySection()
     log: LogSection = LogSection()
     models: dict[str, ModelSection] = field(default_factory=dict)
@@ -192,6 +195,7 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         if smtp.scheme not in ("smtp", "smtps") or not smtp.hostname or smtp.password:
             found.append((("mail", "smtp"), "write smtp://host:port or smtps://host:port, without a password"))
     found += _sms_contradictions(config)
+    found += _integrity_contradictions(config)
     for model, section in config.models.items():
         found += _tpm_contradictions(config, model, section)
         if section.second_factor == ("sms",) and config.sms.provider == "none":
@@ -265,6 +269,20 @@ def _sms_contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         found.append((("sms", "url"), "write https://host/path, without a password; http only to this machine"))
     if not sms.token_file:
         found.append((("sms", "token_file"), "name a private file that holds the provider's token"))
+    return found
+
+
+def _integrity_contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
+    section = config.integrity
+    found: list[tuple[tuple[str, ...], str]] = []
+    if section.issuer and not is_origin(section.issuer):
+        found.append((("integrity", "issuer"), "write an origin: https://host or https://host:port, no path"))
+    if not section.issuer and section != IntegritySection():
+        found.append((("integrity", "issuer"), "name the integrity service: its origin"))
+    if section.jwks_file and section.jwks_url:
+        found.append((("integrity", "jwks_url"), "set jwks_file or jwks_url, not both"))
+    if section.jwks_url and urlsplit(section.jwks_url).scheme != "https":
+        found.append((("integrity", "jwks_url"), "write https://host/path"))
     return found
 
 

@@ -8,6 +8,7 @@ CHALLENGES_PATH = "/integrity/challenges"
 ANSWERS_PATH = "/integrity/answers"
 METADATA_PATH = "/.well-known/admittance-integrity"
 JWKS_PATH = "/.well-known/jwks.json"
+ATTESTATION_HEADER = "oauth-client-attestation"
 ATTESTATION_TYPE = "oauth-client-attestation+jwt"
 
 CHALLENGE_BYTES = 16

@@ -12,9 +12,9 @@ from admittance.client.integrity.service import IntegrityClient
 from admittance.client.private_files import read_private, write_private
 from admittance.client.session_store import trust_context
 from admittance.errors import ConfigurationError, NotFound
+from admittance.wire.integrity import ATTESTATION_HEADER
 
 ATTESTATION_FILE = "attestation.json"
-ATTESTATION_HEADER = "oauth-client-attestation"
 OWN_FOLDER = Path(admittance.__file__).parent
 """The files of our own client: the installed package."""
 

@@ -19,7 +19,6 @@ from admittance.server.access.model import Client, ProvenClient
 from admittance.server.accounts.dpop import VerifiedProof
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-ATTESTATION_HEADER = "oauth-client-attestation"
 _FAILED = "The client is unknown, or its authentication does not hold."
 
 
