@@ -43,7 +43,8 @@ class IntegrityClient:
     """One app instance's connection to the integrity service at `origin`; use it as an async context manager.
 
     `key` is what the attestation is bound to. Every method raises `NetworkFailure`, `Unavailable`, the `Refused`
-    error that the service names, or `Malformed` for an answer that is no answer.
+    error that the service names, or `Malformed` for an answer that is no answer. `trust` is the TLS context, unused
+    when `transport` is given.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class IntegrityClient:
         *,
         key: DpopKey,
         trust: ssl.SSLContext | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.origin = origin
@@ -59,7 +61,7 @@ class IntegrityClient:
         self._clock = clock
         self._nonce: str | None = None
         self._http = httpx.AsyncClient(
-            verify=trust or True, timeout=TIMEOUT_S, follow_redirects=False, trust_env=False
+            transport=transport, verify=trust or True, timeout=TIMEOUT_S, follow_redirects=False, trust_env=False
         )
 
     async def __aenter__(self) -> Self:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from admittance.errors import ClientAttestationRefused, ConfigurationError
 from admittance.server.access.attestation import ALGORITHMS, CHALLENGE_LABEL, AttestationVerifier, claimed_client
 from admittance.server.access.attester_keys import FETCH_EVERY_S, AttesterKeys, FetchedKeys, KeyFile
-from admittance.server.access.client_authentication import Method
+from admittance.server.access.client_authentication import ATTESTED, Method
 from admittance.server.access.form import Parameters
 from admittance.server.access.model import Client
 from admittance.server.accounts.dpop import Nonces, VerifiedProof
@@ -23,7 +23,6 @@ from admittance.server.foundation import Foundation
 from admittance.server.http import reply
 from admittance.wire.integrity import ATTESTATION_HEADER, JWKS_PATH
 
-METHOD = "attest_jwt_client_auth_dpop"
 CHALLENGE_PATH = "/oauth/challenge"
 
 
@@ -101,11 +100,12 @@ def build(foundation: Foundation) -> AttestationServices | None:
     endpoint = ChallengeEndpoint(verifier=verifier, nonces=Nonces(nonce_key), clock=clock)
     return AttestationServices(
         verifier=verifier,
-        methods={METHOD: AttestedClient(verifier, clock)},
+        methods={ATTESTED: AttestedClient(verifier, clock)},
         metadata={
             "challenge_endpoint": config.server.origin + CHALLENGE_PATH,
             "client_attestation_signing_alg_values_supported": list(ALGORITHMS),
             "client_attestation_pop_signing_alg_values_supported": list(ALGORITHMS),
+            "client_attestation_pop_methods_supported": ["dpop_combined", "none"],
         },
         people_routes=tuple(endpoint.routes()),
         loops=loops,
