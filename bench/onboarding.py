@@ -30,7 +30,7 @@ from admittance.protocol.sealing import HybridSealKey
 from admittance.protocol.sealing.keys import HYBRID_SUITE
 from admittance.server.accounts import routes as account_routes
 from admittance.server.accounts import service as account_service
-from admittance.server.app import application
+from admittance.server.application import application
 from admittance.server.database import Database
 from admittance.server.guard import PEOPLE_HEADERS, Guard
 from admittance.server.logs import configure_logs

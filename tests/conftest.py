@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,22 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from admittance.demo.postgres import postgres
 from admittance.server.database import Database
 from tests.nats import NatsServer, nats_server
+from tests.turns import run_id_of, turn
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name a test by its parameter where that is bytes, which may be drawn at import and differ between processes."""
     return argname if isinstance(val, bytes) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Give each test its turn, its fixtures included."""
+    run_id = run_id_of(item.config)
+    if run_id is None:
+        return (yield)
+    with turn(run_id, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

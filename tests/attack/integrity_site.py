@@ -166,7 +166,7 @@ class Service:
             "release": VERSION,
             "verifier": "measured_files",
         }
-        key = TokenKeys(self.folder / "data" / "keys" / "attestation-signing").signing(now)
+        key = TokenKeys(self.folder / "data" / "keys").signing(now)
         return sign(key, made | claims)
 
     async def causes(self) -> list[str]:

@@ -357,13 +357,9 @@ class Site:
         shutil.copytree(self.stage.data / "keys", node.data / "keys")
         for opened in (node.data, node.data / "keys"):
             opened.chmod(0o700)
-        listen = {
-            "people": (self.stage.ports.people, node.ports.people),
-            "first_contact": (self.stage.ports.first_contact, node.ports.first_contact),
-            "device": (self.stage.ports.device, node.ports.device),
-        }
         text = self.stage.config.read_text().replace(str(self.stage.data), str(node.data))
-        for name, (old, new) in listen.items():
+        for name in ("people", "first_contact", "device", "app_relay", "device_relay"):
+            old, new = (getattr(ports, name) for ports in (self.stage.ports, node.ports))
             text = text.replace(f'{name} = "127.0.0.1:{old}"', f'{name} = "127.0.0.1:{new}"')
         node.config.write_text(text)
         await node.serve()

@@ -55,6 +55,22 @@ async def test_without_an_attestation_the_client_is_nobody(integrity: IntegrityS
     assert (ours.status_code, attested_until(ours)) == (200, None)
 
 
+async def test_an_attested_client_must_push_its_requests(integrity: IntegritySite) -> None:
+    """Mediated from the first step on: what a browser brings was asked for by an attested app."""
+    app, site = integrity.service.app(), integrity.site
+    asked = {"response_type": "code", "redirect_uri": "http://127.0.0.1/callback", **CODE_CHALLENGE}
+    browsed = await site.attacker.get("/oauth/authorize", params={"client_id": MUST_BE_ATTESTED, **asked})
+    assert browsed.status_code == 400
+    phone, good = Phone(integrity, app), integrity.service.signed(app, sub=MUST_BE_ATTESTED)
+    bare = await phone.post("/oauth/par", None, client_id=MUST_BE_ATTESTED, **asked)
+    stolen = await Phone(integrity, integrity.service.app()).post(
+        "/oauth/par", good, client_id=MUST_BE_ATTESTED, **asked
+    )
+    pushed = await phone.post("/oauth/par", good, client_id=MUST_BE_ATTESTED, **asked)
+    assert (refusal_of(bare), refusal_of(stolen)) == ("invalid_client", "invalid_client_attestation")
+    assert pushed.status_code == 201, pushed.text
+
+
 async def test_an_attestation_of_one_client_is_none_of_another(integrity: IntegritySite) -> None:
     person, app = integrity.person, integrity.service.app()
     attested = await integrity.service.attest(app)

@@ -11,7 +11,7 @@ from admittance.demo.ports import free_ports
 from admittance.demo.processes import Programs
 from admittance.demo.stage import Stage, device_model
 
-LAMPS = ("lamp-a", "lamp-b", "lamp-c", "lamp-d")
+LAMPS = ("lamp-a", "lamp-b", "lamp-c", "lamp-d", "lamp-e")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

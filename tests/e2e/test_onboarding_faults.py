@@ -83,10 +83,9 @@ async def test_a_device_killed_after_its_onboarding_comes_back_by_itself(home: H
 
 
 async def test_a_used_code_is_refused(home: Household) -> None:
-    device = home.devices["lamp-d"]
-    await home.press(device)
-    photo = await home.photograph(device)
+    device, photo = await lamp(home, "lamp-e")
     await home.provision(photo, *home.wifi(home.stage.wifi_password))
+    await home.enrolled(device)
     await home.press(device)
     again = await home.provision(photo, *home.wifi(home.stage.wifi_password), expect=4)
     assert again.last["error"] == "wrong_code"

@@ -14,6 +14,7 @@ from admittance.errors import AdmittanceError
 COMMANDS: dict[str, tuple[str, str]] = {
     "account": ("account:account", "Invite people, log in, look at accounts."),
     "audit": ("audit:audit", "Verify and export the audit log."),
+    "clients": ("clients:clients", "Say which programs may ask for access: OAuth clients."),
     "config": ("config:config", "Check and show a server's configuration."),
     "credentials": ("credentials:credentials", "Say which apps a device lets in."),
     "demo": ("demo:demo", "See the product work, step by step."),

@@ -7,7 +7,7 @@ import click
 
 import admittance
 from admittance.cli.account import check_origin
-from admittance.cli.integrity_service import key, release, serve
+from admittance.cli.integrity_service import audit, key, release, serve
 from admittance.cli.output import emit, json_option
 from admittance.cli.profile import profile_option, read_ca_file
 from admittance.client.integrity.attestation import Attestations, AttestedApp, KeptAttestation
@@ -20,7 +20,7 @@ def integrity() -> None:
     """Tell untampered apps from others, by a service of its own."""
 
 
-for command in (serve, release, key):
+for command in (serve, release, key, audit):
     integrity.add_command(command)
 
 

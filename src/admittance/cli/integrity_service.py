@@ -1,4 +1,4 @@
-"""`admit integrity serve`, `release` and `key`: the service and what its operator says."""
+"""`admit integrity serve`, `release`, `key` and `audit`: the service and what its operator says."""
 
 import asyncio
 import signal
@@ -168,6 +168,25 @@ def rotate(config_path: Path | None, as_json: bool) -> None:
         return {"signs_from": begins}
 
     emit(_with_service(config_path, work), as_json)
+
+
+@click.command()
+@service_config_option
+@json_option
+def audit(config_path: Path | None, as_json: bool) -> None:
+    """Verify the service's audit log and print it: one JSON object a line, with or without --json.
+
+    \b
+    Example:
+      admit integrity audit --config integrity.toml
+    """
+
+    async def work(service: "IntegrityFoundation") -> None:
+        await service.audit_service.verify()
+        async for line in service.audit_service.export():
+            click.echo(line.decode())
+
+    _with_service(config_path, work)
 
 
 def _with_service(config_path: Path | None, work: "Callable[[IntegrityFoundation], Awaitable[T]]") -> T:

@@ -1,24 +1,22 @@
 """The composition root: every service and listener of the server is put together here and nowhere else."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from admittance.errors import ConfigurationError
-from admittance.server import problems
 from admittance.server.access import assembly as access_services
 from admittance.server.access import attested_clients
 from admittance.server.access.assembly import LoginServices
 from admittance.server.accounts import routes as account_routes
 from admittance.server.accounts import service as account_service
 from admittance.server.accounts.service import AccountServices
+from admittance.server.application import application
 from admittance.server.background import repeat
 from admittance.server.clock import Clock, system_clock
 from admittance.server.config import Config
@@ -121,13 +119,6 @@ def breach_list(config: Config) -> Path | None:
     """The configured list of passwords to refuse."""
     name = config.policy.breached_passwords_file
     return config.path(name) if name else None
-
-
-def application(routes: Sequence[BaseRoute]) -> ASGIApp:
-    """One listener's routes; what is not exactly one of them is not found."""
-    made = Starlette(routes=routes, exception_handlers=problems.handlers())
-    made.router.redirect_slashes = False
-    return made
 
 
 def listeners(

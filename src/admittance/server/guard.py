@@ -1,9 +1,9 @@
 """The outermost layer of every listener: security headers, the request log, and a last net for exceptions."""
 
 import time
+from collections.abc import Iterable
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from admittance.server.early_answer import EarlyAnswer
@@ -32,7 +32,7 @@ class Guard:
     def __init__(self, application: ASGIApp, listener: str, headers: dict[str, str] | None = None) -> None:
         self._application = EarlyAnswer(application)
         self._listener = listener
-        self._headers = headers or {}
+        self._headers = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,9 +45,7 @@ class Guard:
             nonlocal status, finished
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                message["headers"] = [*message["headers"], *self._missing(message["headers"])]
             await send(message)
             finished = message["type"] == "http.response.body" and not message.get("more_body", False)
 
@@ -67,3 +65,7 @@ class Guard:
             status=status,
             milliseconds=round((time.monotonic() - began) * 1000, 1),
         )
+
+    def _missing(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        present = {name for name, _ in headers}
+        return [header for header in self._headers if header[0] not in present]

@@ -24,7 +24,6 @@ from admittance.server.keys.token_keys import TokenKeys, create_token_key
 
 KEY_ENCRYPTION_FILE = "key-encryption.key"
 COMPLETE_FILE = "complete"
-SIGNING_FOLDER = "token-signing"
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,7 +108,7 @@ def open_keystore(
         people_ca=files.authority("people-ca", "Admittance people CA"),
         channel_key=files.ec("channel.key"),
         manifest_key=files.x25519("manifest.key"),
-        token_keys=files.token_keys(SIGNING_FOLDER),
+        token_keys=files.token_keys(),
         key_encryption=FileKeyEncryption(key_encryption_file),
         code_key=read_secret(files.random("code.key")),
         dpop_nonce_key=read_secret(files.random("dpop-nonce.key")),
@@ -197,13 +196,10 @@ class KeyFiles:
             raise ConfigurationError(f"{self.directory / name} is not an X25519 key")
         return key
 
-    def token_keys(self, name: str) -> TokenKeys:
-        folder = self.directory / name
+    def token_keys(self) -> TokenKeys:
         if self.create:
-            folder.mkdir(mode=0o700, exist_ok=True)
-            create_token_key(folder, 0)
-        check_directory(folder)
-        keys = TokenKeys(folder)
+            create_token_key(self.directory, 0)
+        keys = TokenKeys(self.directory)
         keys.signing(self.now)
         return keys
 

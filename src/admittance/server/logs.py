@@ -57,41 +57,49 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 def configure_logs(form: Literal["json", "console"], level: str, stream: TextIO | None = None) -> None:
     """Send structlog and the standard library's loggers through `redact` to `stream` (stderr)."""
+    out = stream or sys.stderr
+    minimum = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
+        structlog.processors.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     console = structlog.dev.ConsoleRenderer(colors=False)
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(_json) if form == "json" else console
-    handler = logging.StreamHandler(stream or sys.stderr)
+    last: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, redact, renderer]
+    handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                redact,
-                renderer,
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(minimum)
     for noisy in ("sqlalchemy", "alembic", "aiosqlite", "asyncio", "uvicorn"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, minimum))
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *last],
+        logger_factory=lambda name="": _Lines(name, out),
+        wrapper_class=structlog.make_filtering_bound_logger(minimum),
         cache_logger_on_first_use=False,
     )
+
+
+class _Lines:
+    """Writes what structlog rendered. The standard library's loggers would take longer than all the rest."""
+
+    def __init__(self, name: str, out: TextIO) -> None:
+        self.name = name
+        self._out = out
+
+    def msg(self, line: str) -> None:
+        self._out.write(f"{line}\n")
+        self._out.flush()
+
+    debug = info = warning = error = critical = msg
 
 
 @lru_cache(maxsize=1024)

@@ -7,10 +7,13 @@ from starlette.routing import Route
 
 from admittance.server.access import model
 from admittance.server.access.attested_clients import AttestationServices
+from admittance.server.access.authorize import AUTHORIZE_PATH, AuthorizationEndpoint
 from admittance.server.access.client_authentication import ClientAuthentication, Public, SecretBasic
 from admittance.server.access.clients import Clients
 from admittance.server.access.codes import Codes
 from admittance.server.access.first_party import CHALLENGE_PATH, ChallengeEndpoint
+from admittance.server.access.flows import Flows
+from admittance.server.access.interaction import Interaction
 from admittance.server.access.logins import Logins
 from admittance.server.access.ports import DeviceTokens
 from admittance.server.access.resources import Resources
@@ -19,7 +22,15 @@ from admittance.server.access.rfc7009 import REVOKE_PATH, RevocationEndpoint
 from admittance.server.access.rfc7523 import PrivateKeyJwt
 from admittance.server.access.rfc7662 import INTROSPECT_PATH, IntrospectionEndpoint
 from admittance.server.access.rfc8414 import Metadata
+from admittance.server.access.rfc8628 import (
+    DEVICE_AUTHORIZATION_PATH,
+    DeviceAuthorizationEndpoint,
+    DeviceCodeGrant,
+    DeviceCodes,
+)
+from admittance.server.access.rfc8693 import TokenExchangeGrant
 from admittance.server.access.rfc9068 import AccessTokens
+from admittance.server.access.rfc9126 import PAR_PATH, PushedRequests
 from admittance.server.access.rfc9449 import Proofs
 from admittance.server.access.sessions import Sessions
 from admittance.server.access.token_endpoint import TOKENS_AT, Grant, TokenEndpoint
@@ -130,7 +141,7 @@ def build(
         },
     )
     tokens, sessions = logins.tokens, logins.sessions
-    codes = Codes(sessions=sessions, mac_key=ground.mac_key)
+    codes, device_codes = Codes(sessions=sessions, mac_key=ground.mac_key), DeviceCodes(mac_key=ground.mac_key)
     passwords = Logins(database=database, clock=clock, audit=ground.audit, passwords=accounts.passwords)
     grants: dict[str, Grant] = {
         model.AUTHORIZATION_CODE: AuthorizationCodeGrant(
@@ -140,12 +151,39 @@ def build(
         model.CLIENT_CREDENTIALS: ClientCredentialsGrant(
             database=database, clock=clock, proofs=proofs, tokens=tokens, resources=resources
         ),
+        model.DEVICE_CODE: DeviceCodeGrant(
+            database=database, clock=clock, proofs=proofs, codes=device_codes, sessions=sessions
+        ),
     }
+    if device_tokens is not None:
+        grants[model.EXCHANGE] = TokenExchangeGrant(
+            database=database,
+            clock=clock,
+            proofs=proofs,
+            sessions=sessions,
+            resources=resources,
+            device_tokens=device_tokens,
+        )
+    pushed = PushedRequests(
+        database=database,
+        clock=clock,
+        authentication=authentication,
+        proofs=proofs,
+        resources=resources,
+        mac_key=ground.mac_key,
+    )
+    flows = Flows(database=database, clock=clock, mac_key=ground.mac_key)
+    authorize = AuthorizationEndpoint(
+        issuer=ground.origin, clients=clients, resources=resources, pushed=pushed, flows=flows, codes=codes
+    )
     metadata = Metadata(
         issuer=ground.origin,
         keys=ground.token_keys,
         clock=clock,
         endpoints={
+            "authorization_endpoint": AUTHORIZE_PATH,
+            "pushed_authorization_request_endpoint": PAR_PATH,
+            "device_authorization_endpoint": DEVICE_AUTHORIZATION_PATH,
             "token_endpoint": TOKENS_AT,
             "revocation_endpoint": REVOKE_PATH,
             "introspection_endpoint": INTROSPECT_PATH,
@@ -157,6 +195,29 @@ def build(
     )
     endpoints = (
         metadata,
+        authorize,
+        Interaction(
+            database=database,
+            clock=clock,
+            audit=ground.audit,
+            accounts=accounts.accounts,
+            clients=clients,
+            logins=passwords,
+            throttle=accounts.throttle,
+            flows=flows,
+            device_codes=device_codes,
+            endpoint=authorize,
+        ),
+        pushed,
+        DeviceAuthorizationEndpoint(
+            database=database,
+            clock=clock,
+            authentication=authentication,
+            proofs=proofs,
+            codes=device_codes,
+            resources=resources,
+            origin=ground.origin,
+        ),
         TokenEndpoint(authentication=authentication, proofs=proofs, grants=grants),
         ChallengeEndpoint(
             database=database,

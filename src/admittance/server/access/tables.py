@@ -83,7 +83,7 @@ oauth_flows = Table(
     metadata,
     Column("flow_mac", LargeBinary(32), primary_key=True),
     Column("browser_mac", LargeBinary(32), nullable=False),
-    Column("parameters", Text, nullable=True),
+    Column("parameters", Text, nullable=False),
     Column("device_code_mac", LargeBinary(32), nullable=True),
     Column("account_id", Text, ForeignKey("accounts.account_id", ondelete="CASCADE"), nullable=True),
     Column("expires_at", BigInteger, nullable=False),

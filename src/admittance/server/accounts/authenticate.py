@@ -57,14 +57,7 @@ class Authenticator:
             ScopeMissing: the login was given other scopes.
             Unavailable: the store of used proofs does not answer or is full.
         """
-        access_token = presented_token(request)
-        now = self._clock()
-        proof = proof_of(request, self._verifier, access_token=access_token, now=now)
-        async with self._database.transaction() as connection:
-            account = await self._sessions.find(connection, access_token, now=now)
-            if not hmac.compare_digest(account.jkt, proof.jkt):
-                raise AuthenticationFailed(_FAILED)
-            await self._replays.spend(connection, proof, now)
+        account = await self._known(request)
         if scope not in account.scope:
             raise ScopeMissing(scope)
         return account
@@ -75,9 +68,20 @@ class Authenticator:
         Raises:
             NotAllowed: the account is not an operator's, or its login has other scopes.
         """
-        account = await self.account(request, scope="operate")
+        account = await self._known(request)
         if not account.operator:
             raise NotAllowed("Only an operator may do this.")
+        return account
+
+    async def _known(self, request: Request) -> AuthenticatedAccount:
+        access_token = presented_token(request)
+        now = self._clock()
+        proof = proof_of(request, self._verifier, access_token=access_token, now=now)
+        async with self._database.transaction() as connection:
+            account = await self._sessions.find(connection, access_token, now=now)
+            if not hmac.compare_digest(account.jkt, proof.jkt):
+                raise AuthenticationFailed(_FAILED)
+            await self._replays.spend(connection, proof, now)
         return account
 
 

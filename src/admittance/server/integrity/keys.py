@@ -13,8 +13,6 @@ from admittance.server.keys.token_keys import TokenKeys
 from admittance.server.keystore import COMPLETE_FILE, Authority, KeyFiles, check_directory
 from admittance.wire.integrity import ATTESTATION_TYPE
 
-_SIGNING_FOLDER = "attestation-signing"
-
 
 @dataclass(frozen=True, repr=False)
 class ServiceKeys:
@@ -41,7 +39,7 @@ def open_keys(directory: Path, *, now: float) -> ServiceKeys:
     files = KeyFiles(directory, now, not (directory / COMPLETE_FILE).exists())
     keys = ServiceKeys(
         ca=files.authority("ca", "Admittance integrity CA"),
-        signing=files.token_keys(_SIGNING_FOLDER),
+        signing=files.token_keys(),
         nonce_key=read_secret(files.random("nonce.key")),
         source_key=read_secret(files.random("source.key")),
         audit_key=read_secret(files.random("audit.key")),

@@ -1,4 +1,4 @@
-"""The keys that sign access tokens: a folder of files, each named by the Unix time from which its key signs.
+"""The keys that sign access tokens: one file each, named by the Unix time from which its key signs.
 
 A key is published as soon as its file is there, signs from its time until the next key's, and stays published for as
 long as a token that it signed may live. Nodes share the folder, or hold copies of it, and look into it again now and
@@ -25,7 +25,7 @@ MIN_NOTICE_S = 600
 KEPT_S = 3600
 """How long a key stays published after the next one signs: as long as the longest access token lives."""
 
-_FILE = re.compile(r"([0-9]{1,12})\.key", re.ASCII)
+_FILE = re.compile(r"token-signing-([0-9]{1,12})\.key", re.ASCII)
 
 
 class TokenKeys:
@@ -41,7 +41,9 @@ class TokenKeys:
         times = self._times(now)
         place = bisect_right(times, int(now))
         if place == 0:
-            raise ConfigurationError(f"{self._folder} holds no key that signs yet; restore it from the backup")
+            raise ConfigurationError(
+                f"{self._folder} holds no key that signs access tokens; restore it from the backup"
+            )
         return self._keys[times[place - 1]]
 
     def published(self, now: float) -> tuple[TokenKey, ...]:
@@ -85,7 +87,7 @@ def create_token_key(folder: Path, begins: int) -> None:
     pem = new_key().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    create_secret(folder / f"{begins}.key", pem)
+    create_secret(folder / f"token-signing-{begins}.key", pem)
 
 
 def _read(path: Path) -> TokenKey:

@@ -344,6 +344,7 @@ def login(authority: Authority, origin: str = "https://localhost:1") -> Session:
         email="anna@example.org",
         account_id="a1",
         access_token=TOKEN,
+        refresh_token="",
         expires_at=int(time.time()) + 3600,
     )
 

@@ -93,7 +93,7 @@ def upgrade() -> None:
         "oauth_flows",
         sa.Column("flow_mac", sa.LargeBinary(length=32), nullable=False),
         sa.Column("browser_mac", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("parameters", sa.Text(), nullable=True),
+        sa.Column("parameters", sa.Text(), nullable=False),
         sa.Column("device_code_mac", sa.LargeBinary(length=32), nullable=True),
         sa.Column("account_id", sa.Text(), nullable=True),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
