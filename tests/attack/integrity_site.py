@@ -56,7 +56,12 @@ def refusal_of(answer: httpx.Response) -> str:
 
 def attested_until(answer: httpx.Response) -> int | None:
     """Until when the server takes the app that got this access token for attested."""
-    payload = answer.json()["access_token"].split(".")[1]
+    return until_of(answer.json()["access_token"])
+
+
+def until_of(access_token: str) -> int | None:
+    """As `attested_until`."""
+    payload = access_token.split(".")[1]
     until: int | None = msgspec.json.decode(base64url.decode(payload)).get("attested_until")
     return until
 

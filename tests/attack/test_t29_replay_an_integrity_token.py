@@ -2,20 +2,25 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
 from admittance.client.dpop import DpopKey
+from admittance.client.session_store import SessionStore
 from admittance.errors import IntegrityRefused
 from tests.attack.integrity_site import (
     CLIENT,
     MUST_BE_ATTESTED,
+    VERSION,
     App,
     IntegritySite,
     Phone,
     attested_until,
     refusal_of,
+    until_of,
 )
+from tests.attack.site import command
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -35,6 +40,32 @@ async def test_the_control_is_let_in(integrity: IntegritySite) -> None:
     assert attested_until(answer) == attested.expires_at
     again = await Phone(integrity, app).log_in(attested.attestation, person.email, person.password)
     assert again.status_code == 200
+
+
+async def test_our_own_client_shows_its_attestation_by_itself(integrity: IntegritySite, tmp_path: Path) -> None:
+    """The commands: attest, then log in; the login's tokens say so, and a profile that was not attested has none."""
+    service, person, site = integrity.service, integrity.person, integrity.site
+    password_file = tmp_path / "password"
+    password_file.write_text(person.password)
+    attest = (
+        *("integrity", "attest", "--service", service.origin, "--ca-file", service.ca_file),
+        *("--client-id", CLIENT, "--app-version", VERSION, "--folder", service.released),
+    )
+    login = (
+        *("account", "login", person.email, "--server", site.origin, "--ca-file", site.stage.people_ca),
+        *("--password-file", password_file),
+    )
+    assert (await command(*attest, "--profile", tmp_path / "attested")).code == 0
+    for profile in ("attested", "bare"):
+        done = await command(*login, "--profile", tmp_path / profile)
+        assert done.code == 0, done.objects
+    attested, bare = (_token_of(tmp_path / profile) for profile in ("attested", "bare"))
+    assert until_of(attested) is not None
+    assert until_of(bare) is None
+
+
+def _token_of(profile: Path) -> str:
+    return SessionStore(profile).load().access_token
 
 
 async def test_tokens_end_with_the_attestation(integrity: IntegritySite) -> None:

@@ -15,6 +15,7 @@ from admittance.cli.profile import profile_option, read_ca_file, with_client
 from admittance.cli.secret_input import read_password
 from admittance.client.api import ApiClient
 from admittance.client.dpop import DpopKey
+from admittance.client.integrity.attestation import Attestations
 from admittance.client.session_store import Session, SessionStore, trust_context
 from admittance.errors import AuthenticationFailed, Malformed, NetworkFailure
 
@@ -148,7 +149,8 @@ def login(
     key = store.key()
 
     async def work() -> None:
-        async with ApiClient(origin, key=key, trust=trust) as client:
+        attested = Attestations(store.directory, key).headers
+        async with ApiClient(origin, key=key, trust=trust, attested=attested) as client:
             tokens = await client.login(email, password)
             mine = await client.account()
         expires_at = int(time.time()) + tokens.expires_in

@@ -1,5 +1,6 @@
 """From the server's problem documents (RFC 9457) and OAuth errors back to our typed errors."""
 
+import ssl
 from collections.abc import Iterator, Mapping
 
 import httpx
@@ -12,6 +13,7 @@ from admittance.errors import (
     FactorRequired,
     IntegrityRefused,
     Malformed,
+    NetworkFailure,
     NonceRequired,
     NotAllowed,
     Refused,
@@ -19,6 +21,7 @@ from admittance.errors import (
     ScopeMissing,
     Throttled,
     Unavailable,
+    Unreachable,
     WebSocketClosed,
 )
 
@@ -101,3 +104,13 @@ def _printable(text: str) -> str:
 def _retry_after_s(headers: Mapping[str, str]) -> int:
     value = headers.get("retry-after", "")
     return int(value) if value.isascii() and value.isdecimal() and len(value) < 7 else DEFAULT_RETRY_AFTER_S
+
+
+def network_failure(origin: str, error: httpx.TransportError) -> NetworkFailure:
+    """Why a request did not reach the server, or its answer not us."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return NetworkFailure("untrusted_server", f"{origin} is not the trusted server: {cause.verify_message}.")
+        cause = cause.__cause__ or cause.__context__
+    return Unreachable(f"{origin} does not answer ({type(error).__name__}).")

@@ -11,7 +11,7 @@ from admittance.client.dpop import DpopKey
 from admittance.client.integrity.service import IntegrityClient
 from admittance.client.private_files import read_private, write_private
 from admittance.client.session_store import trust_context
-from admittance.errors import ConfigurationError, NotFound
+from admittance.errors import ConfigurationError, NetworkFailure, NotFound, Unavailable
 from admittance.wire.integrity import ATTESTATION_HEADER
 
 ATTESTATION_FILE = "attestation.json"
@@ -87,12 +87,29 @@ class Attestations:
         write_private(self._path, msgspec.json.encode(made))
         return made
 
+    async def headers(self) -> dict[str, str]:
+        """What shows the attestation to the authorization server, renewed in time.
+
+        Nothing where this app was never attested, its release is no longer current, or its attestation has ended
+        while the service is out of reach. Raises `IntegrityRefused` when it is not the untampered app any more.
+        """
+        try:
+            return (await self.fresh()).headers
+        except (NotFound, NetworkFailure, Unavailable):
+            return {}
+
     async def fresh(self) -> KeptAttestation:
         """The kept attestation, or a new one for the same app when it ends soon or is another key's.
 
-        Raises as `kept` and `attest`.
+        Raises as `kept` and `attest`; but while the service is out of reach, what still lives is good enough.
         """
         kept = self.kept()
-        if kept.jkt == self._key.jkt and kept.is_fresh(self._clock()):
+        is_ours = kept.jkt == self._key.jkt
+        if is_ours and kept.is_fresh(self._clock()):
             return kept
-        return await self.attest(kept.app)
+        try:
+            return await self.attest(kept.app)
+        except (NetworkFailure, Unavailable):
+            if is_ours and kept.expires_at > self._clock():
+                return kept
+            raise

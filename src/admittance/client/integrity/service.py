@@ -10,8 +10,7 @@ from typing import Self, TypeVar
 import httpx
 import msgspec
 
-from admittance.client.api import network_failure
-from admittance.client.api_problems import error_of
+from admittance.client.api_problems import error_of, network_failure
 from admittance.client.dpop import DpopKey
 from admittance.errors import Malformed, NetworkFailure, NonceRequired
 from admittance.measuring.folder import AppFolder

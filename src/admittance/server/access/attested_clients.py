@@ -12,12 +12,11 @@ from starlette.routing import Route
 
 from admittance.errors import ClientAttestationRefused, ConfigurationError
 from admittance.server.access.attestation import ALGORITHMS, CHALLENGE_LABEL, AttestationVerifier, claimed_client
-from admittance.server.access.attester_keys import FETCH_EVERY_S, AttesterKeys, FetchedKeys, KeyFile
+from admittance.server.access.attester_keys import AttesterKeys, FetchedKeys, KeyFile
 from admittance.server.access.client_authentication import ATTESTED, Method
 from admittance.server.access.form import Parameters
 from admittance.server.access.model import Client
 from admittance.server.accounts.dpop import Nonces, VerifiedProof
-from admittance.server.background import repeat
 from admittance.server.clock import Clock
 from admittance.server.foundation import Foundation
 from admittance.server.http import reply
@@ -89,7 +88,7 @@ def build(foundation: Foundation) -> AttestationServices | None:
         ca_file = config.path(section.ca_file) if section.ca_file else None
         url = section.jwks_url or section.issuer + JWKS_PATH
         fetched = FetchedKeys(url, trust=_trust(ca_file), clock=clock)
-        keys, loops = fetched, (lambda: repeat("attester_keys", FETCH_EVERY_S, fetched.refresh),)
+        keys, loops = fetched, (fetched.run,)
     nonce_key = foundation.keystore.dpop_nonce_key
     verifier = AttestationVerifier(
         issuer=section.issuer,

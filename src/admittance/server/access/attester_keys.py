@@ -1,5 +1,6 @@
 """The public keys of the integrity service that this server trusts: from a file, or fetched and cached."""
 
+import asyncio
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from joserfc.jwk import ECKey
 from admittance.errors import ConfigurationError, Unavailable
 
 FETCH_EVERY_S = 300.0
+RETRY_AFTER_S = 5.0
 MAX_AGE_S = 3600.0
 """How long keys count after they were last fetched; the service publishes new ones a day before they sign."""
 
@@ -62,7 +64,7 @@ class KeyFile:
 
 
 class FetchedKeys:
-    """The JWK set at a URL; `refresh` is called every `FETCH_EVERY_S`.
+    """The JWK set at a URL, once `run` is running.
 
     `trust` are the CAs that may vouch for the URL. While the service is away the last keys count for `MAX_AGE_S`.
     """
@@ -79,15 +81,22 @@ class FetchedKeys:
             raise Unavailable("The integrity service's keys are not known at the moment. Try again later.")
         return self._keys.get(kid)
 
-    async def refresh(self) -> None:
-        """Fetch the keys. A failure is logged, and what was fetched before stays."""
+    async def run(self) -> None:
+        """Fetch the keys every `FETCH_EVERY_S`, or sooner after a failure, until cancelled."""
+        while True:
+            fetched = await self.refresh()
+            await asyncio.sleep(FETCH_EVERY_S if fetched else RETRY_AFTER_S)
+
+    async def refresh(self) -> bool:
+        """Fetch the keys. A failure is logged, and what was fetched before stays; then False."""
         try:
             content = await self._fetch()
             self._keys = parse_keys(content)
         except (httpx.HTTPError, ValueError) as error:
             log.warning("attester_keys_not_fetched", url=self._url, reason=str(error) or type(error).__name__)
-            return
+            return False
         self._fetched_at = self._clock()
+        return True
 
     async def _fetch(self) -> bytes:
         async with (

@@ -66,6 +66,18 @@ async def test_it_is_renewed_when_a_third_of_its_life_is_left(service: Running, 
     assert attestations.kept() == renewed
 
 
+async def test_while_the_service_is_away_what_lives_is_good_enough(service: Running, tmp_path: Path) -> None:
+    attestations = Attestations(tmp_path, DpopKey.generate(), clock=CLOCK)
+    assert await attestations.headers() == {}
+    made = await attestations.attest(app_of(service))
+    away = msgspec.structs.replace(made, app=msgspec.structs.replace(made.app, service="https://localhost:1"))
+    (tmp_path / ATTESTATION_FILE).write_bytes(msgspec.json.encode(away))
+    CLOCK.ahead_s += 700
+    assert await attestations.headers() == made.headers
+    CLOCK.ahead_s += 300
+    assert await attestations.headers() == {}
+
+
 async def test_another_key_gets_an_attestation_of_its_own(service: Running, tmp_path: Path) -> None:
     made = await Attestations(tmp_path, DpopKey.generate(), clock=CLOCK).attest(app_of(service))
     key = DpopKey.generate()
