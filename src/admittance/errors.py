@@ -47,11 +47,15 @@
         │   ├── InvalidScope
         │   ├── InvalidTarget        a resource that this server issues no token for
         │   ├── InvalidDpopProof
+        │   ├── AttestationChallengeRequired  carry the server's challenge in the proof of an attestation's key
+        │   ├── ClientAttestationRefused      no attestation of the app, or one that does not hold
+        │   │   └── FreshAttestationRequired  an attestation that has ended
         │   ├── AccessDenied         the person said no, or the password is wrong
         │   ├── AuthorizationPending the person has not answered yet (RFC 8628)
         │   ├── SlowDown             the device polls too often (RFC 8628)
         │   ├── ExpiredToken         the device code has expired (RFC 8628)
         │   └── UnsupportedTokenType
+        ├── IntegrityRefused         an app did not prove that it is the untampered one, whatever the reason
         ├── FactorRequired           an enrolment needs a second factor
         ├── ApprovalPending          the owner has not yet said yes or no
         ├── NotFound
@@ -397,6 +401,28 @@ class InvalidDpopProof(OAuthRefused):
     code = "invalid_dpop_proof"
 
 
+class AttestationChallengeRequired(OAuthRefused):
+    """The proof must carry the server's current challenge (attestation-based client authentication, section 6)."""
+
+    code = "use_attestation_challenge"
+
+    def __init__(self, challenge: str) -> None:
+        super().__init__("Carry the challenge of OAuth-Client-Attestation-Challenge and send the request again.")
+        self.challenge = challenge
+
+
+class ClientAttestationRefused(OAuthRefused):
+    """The client did not prove that it is an attested app."""
+
+    code = "invalid_client_attestation"
+
+
+class FreshAttestationRequired(ClientAttestationRefused):
+    """The attestation has ended: get another one."""
+
+    code = "use_fresh_attestation"
+
+
 class AccessDenied(OAuthRefused):
     """The person refused, or could not be authenticated."""
 
@@ -423,6 +449,20 @@ class ExpiredToken(OAuthRefused):
 
 class UnsupportedTokenType(OAuthRefused):
     code = "unsupported_token_type"
+
+
+class IntegrityRefused(Refused):
+    """An app did not prove that it is the untampered one.
+
+    `cause` is for the audit log: ``wrong``, ``late``, ``replayed``, ``unknown``, ``other_key``, ``malformed`` or
+    ``retired``. Outside all look the same.
+    """
+
+    code = "integrity_refused"
+
+    def __init__(self, cause: str = "") -> None:
+        super().__init__("This app could not be attested. Install the original once more.")
+        self.cause = cause
 
 
 class FactorRequired(Refused):

@@ -11,6 +11,7 @@ from tests.access_world import Site as AccessSite
 from tests.access_world import access_site
 from tests.attack.channel_site import ACTUATOR, ChannelSite
 from tests.attack.factor_site import FactorSite, factor_site
+from tests.attack.integrity_site import IntegritySite
 from tests.attack.nodes import Nodes, nodes_of
 from tests.attack.relay_site import RelaySite
 from tests.attack.site import LAMP, LOCK, Site, site_on
@@ -88,6 +89,13 @@ async def lock_world(grounds: Site) -> AsyncIterator[World]:
 async def relayed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ChannelSite]:
     """Two devices and their owner's app, and between them a relay that is an attacker's."""
     async with ChannelSite.open(tmp_path_factory.mktemp("relayed")) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def integrity(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[IntegritySite]:
+    """A server that trusts an integrity service, and an app that must be attested."""
+    async with IntegritySite.open(tmp_path_factory.mktemp("integrity")) as opened:
         yield opened
 
 

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "devices": ("devices:devices", "Import, list, revoke and release devices."),
     "doctor": ("doctor:doctor", "Examine a server's surroundings; change nothing."),
     "grants": ("grants:grants", "Let guests do something on your devices."),
+    "integrity": ("integrity:integrity", "Attest apps: run the service, register releases, attest this app."),
     "maker": ("maker:maker", "Make devices: identities, labels, manifests."),
     "premises": ("premises:premises", "Simulate premises: networks that devices and phones can join."),
     "provision": ("provision:provision", "Set up the device in front of you."),

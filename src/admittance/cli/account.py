@@ -15,6 +15,7 @@ from admittance.cli.profile import profile_option, read_ca_file, with_client
 from admittance.cli.secret_input import read_password
 from admittance.client.api import ApiClient
 from admittance.client.dpop import DpopKey
+from admittance.client.integrity.attestation import Attestations
 from admittance.client.oauth.device_grant import DeviceAuthorization
 from admittance.client.session_store import Session, SessionStore, trust_context
 from admittance.errors import AuthenticationFailed, Malformed, NetworkFailure
@@ -161,7 +162,8 @@ def login(
         emit(shown if as_json else text, as_json)
 
     async def work() -> None:
-        async with ApiClient(origin, key=key, trust=trust) as client:
+        attested = Attestations(store.directory, key).headers
+        async with ApiClient(origin, key=key, trust=trust, attested=attested) as client:
             if email is None or password is None:
                 tokens = await client.login_by_device(show)
             else:

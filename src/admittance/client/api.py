@@ -11,18 +11,21 @@ import httpx
 import msgspec
 
 from admittance.client import api_types as types
-from admittance.client.api_problems import error_of
+from admittance.client.api_problems import error_of, network_failure
 from admittance.client.dpop import DpopKey
+from admittance.client.integrity.attestation import Attestations
 from admittance.client.oauth.authorization_server import (
     NONCE_NOT_TAKEN,
     NONCE_TRIES,
+    AttestationHeaders,
     AuthorizationServer,
     TokenAnswer,
+    not_attested,
 )
 from admittance.client.oauth.device_grant import DeviceAuthorization, DeviceGrant
 from admittance.client.oauth.prover import Prover
 from admittance.client.session_store import Session, SessionStore
-from admittance.errors import AuthenticationFailed, Malformed, NetworkFailure, NonceRequired, Unreachable
+from admittance.errors import AuthenticationFailed, Malformed, NonceRequired
 from admittance.wire import base64url
 
 TIMEOUT_S = 30.0
@@ -45,6 +48,7 @@ class ApiClient:
         trust: the TLS context, unused when `transport` is given.
         transport: how requests reach the server, for a phone that has its own radio.
         clock: tells Unix seconds.
+        attested: gives the headers that show this app's attestation, which is of the same key.
     """
 
     def __init__(
@@ -56,10 +60,11 @@ class ApiClient:
         trust: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.time,
+        attested: AttestationHeaders = not_attested,
     ) -> None:
         self.origin = origin
         self._prover = Prover(origin, key, clock)
-        self._server = AuthorizationServer(self._prover, self._send_form)
+        self._server = AuthorizationServer(self._prover, self._send_form, attested)
         self._access_token = access_token
         self._refresh_token: str | None = None
         self._store: SessionStore | None = None
@@ -86,11 +91,13 @@ class ApiClient:
         Raises `AuthenticationFailed` when nobody is logged in, `ConfigurationError` for a damaged profile.
         """
         session = store.load()
+        key = store.key()
         made = cls(
             session.origin,
-            key=store.key(),
+            key=key,
             trust=None if transport else session.trust(),
             transport=transport,
+            attested=Attestations(store.directory, key).headers,
             clock=clock,
         )
         made._store = store
@@ -319,7 +326,7 @@ class ApiClient:
                         return
                     await response.aread()
             except httpx.TransportError as error:
-                raise _failure(self.origin, error) from error
+                raise network_failure(self.origin, error) from error
             refusal = error_of(response)
             if not isinstance(refusal, NonceRequired):
                 raise refusal
@@ -344,7 +351,7 @@ class ApiClient:
         try:
             return await self._http.post(self.origin + path, data=form, headers=headers)
         except httpx.TransportError as error:
-            raise _failure(self.origin, error) from error
+            raise network_failure(self.origin, error) from error
 
     async def _send(
         self, method: str, path: str, query: str, content: dict[str, Any] | None, *, proven: bool
@@ -354,17 +361,8 @@ class ApiClient:
         try:
             return await self._http.request(method, uri + query, json=content, headers=headers)
         except httpx.TransportError as error:
-            raise _failure(self.origin, error) from error
+            raise network_failure(self.origin, error) from error
 
 
 def _segment(text: str) -> str:
     return quote(text, safe="")
-
-
-def _failure(origin: str, error: httpx.TransportError) -> NetworkFailure:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return NetworkFailure("untrusted_server", f"{origin} is not the trusted server: {cause.verify_message}.")
-        cause = cause.__cause__ or cause.__context__
-    return Unreachable(f"{origin} does not answer ({type(error).__name__}).")

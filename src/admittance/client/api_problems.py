@@ -1,5 +1,6 @@
 """From the server's problem documents (RFC 9457) and OAuth errors back to our typed errors."""
 
+import ssl
 from collections.abc import Iterator, Mapping
 
 import httpx
@@ -7,9 +8,12 @@ import msgspec
 
 from admittance.errors import (
     AdmittanceError,
+    AttestationChallengeRequired,
     DeviceRefused,
     FactorRequired,
+    IntegrityRefused,
     Malformed,
+    NetworkFailure,
     NonceRequired,
     NotAllowed,
     Refused,
@@ -17,11 +21,13 @@ from admittance.errors import (
     ScopeMissing,
     Throttled,
     Unavailable,
+    Unreachable,
     WebSocketClosed,
 )
 
 MAX_DETAIL_CHARACTERS = 500
 DEFAULT_RETRY_AFTER_S = 5
+_CHALLENGE = "oauth-client-attestation-challenge"
 
 
 class _Problem(msgspec.Struct, frozen=True):
@@ -40,6 +46,8 @@ def _family(root: type[AdmittanceError]) -> Iterator[type[AdmittanceError]]:
 
 _OWN_CONSTRUCTORS = (
     NonceRequired,
+    AttestationChallengeRequired,
+    IntegrityRefused,
     Throttled,
     DeviceRefused,
     FactorRequired,
@@ -72,6 +80,10 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes) -> Admittan
     )
     if problem.code == NonceRequired.code and "dpop-nonce" in headers:
         return NonceRequired(headers["dpop-nonce"])
+    if problem.code == AttestationChallengeRequired.code and _CHALLENGE in headers:
+        return AttestationChallengeRequired(headers[_CHALLENGE])
+    if problem.code == IntegrityRefused.code:
+        return IntegrityRefused()
     if problem.code == Throttled.code:
         return Throttled(_retry_after_s(headers))
     if problem.code == FactorRequired.code:
@@ -92,3 +104,13 @@ def _printable(text: str) -> str:
 def _retry_after_s(headers: Mapping[str, str]) -> int:
     value = headers.get("retry-after", "")
     return int(value) if value.isascii() and value.isdecimal() and len(value) < 7 else DEFAULT_RETRY_AFTER_S
+
+
+def network_failure(origin: str, error: httpx.TransportError) -> NetworkFailure:
+    """Why a request did not reach the server, or its answer not us."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return NetworkFailure("untrusted_server", f"{origin} is not the trusted server: {cause.verify_message}.")
+        cause = cause.__cause__ or cause.__context__
+    return Unreachable(f"{origin} does not answer ({type(error).__name__}).")

@@ -20,7 +20,8 @@ class DpopKey:
     def __init__(self, private_key: ec.EllipticCurvePrivateKey) -> None:
         self._private_key = private_key
         self._key = ECKey.import_key(pem_of(private_key))
-        self._public = {name: self._key.as_dict(private=False)[name] for name in ("kty", "crv", "x", "y")}
+        members = self._key.as_dict(private=False)
+        self._public = {name: str(members[name]) for name in ("kty", "crv", "x", "y")}
 
     @classmethod
     def generate(cls) -> "DpopKey":
@@ -44,6 +45,11 @@ class DpopKey:
     def jkt(self) -> str:
         """The RFC 7638 thumbprint by which the server knows this key, base64url."""
         return self._key.thumbprint()
+
+    @property
+    def public_jwk(self) -> dict[str, str]:
+        """The public key as a JWK, with the members of its thumbprint alone."""
+        return dict(self._public)
 
     def proof(self, *, method: str, uri: str, now: float, nonce: str | None, access_token: str | None) -> str:
         """A proof for one request.

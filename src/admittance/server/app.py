@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from admittance.errors import ConfigurationError
 from admittance.server.access import assembly as access_services
+from admittance.server.access import attested_clients
 from admittance.server.access.assembly import LoginServices
 from admittance.server.accounts import routes as account_routes
 from admittance.server.accounts import service as account_service
@@ -53,10 +54,15 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
     ground = access_services.ground_of(foundation)
     logins = access_services.login_services(ground)
     accounts = account_services(foundation, logins)
+    attestation = attested_clients.build(foundation)
     devices = device_services.build(foundation, accounts.passwords)
     relay = relay_services.build(foundation, accounts) if config.has_relay else None
     access = access_services.build(
-        ground, accounts, logins, device_tokens=relay.granting.device_tokens if relay else None
+        ground,
+        accounts,
+        logins,
+        device_tokens=relay.granting.device_tokens if relay else None,
+        attestation=attestation,
     )
 
     people = application(
@@ -77,6 +83,7 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
         (
             *loops(foundation, devices.factors.sender),
             lambda: repeat("releases", RELEASES_EVERY_S, devices.lifecycle.release_due),
+            *(attestation.loops if attestation else ()),
         ),
         relay,
     )

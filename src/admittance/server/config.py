@@ -1,8 +1,7 @@
 """The configuration: one TOML file, every value typed and frozen, every default safe, every secret in a file."""
 
-import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -10,13 +9,14 @@ from msgspec import field
 
 from admittance.errors import ConfigurationError, Malformed
 from admittance.protocol.tpm.quote import PcrPolicy
-from admittance.server.config_hints import Failure, line_of, path_of, refuse_unknown
+from admittance.server.config_hints import Failure, convert, read_toml, refuse_unknown
 from admittance.server.config_sections import (
     AccessSection,
     Assurance,
     BusSection,
     DatabaseSection,
     FactorKind,
+    IntegritySection,
     KeysSection,
     ListenSection,
     LogSection,
@@ -41,6 +41,7 @@ __all__ = [
     "Config",
     "DatabaseSection",
     "FactorKind",
+    "IntegritySection",
     "KeysSection",
     "ListenSection",
     "LogSection",
@@ -62,8 +63,6 @@ __all__ = [
 MAX_RELAY_URLS = 4
 _RELAY_LISTENERS = ("app_relay", "device_relay", "device_relay_plain")
 
-S = TypeVar("S", bound=Section)
-
 
 class Config(Section, frozen=True):
     server: ServerSection = ServerSection()
@@ -77,6 +76,7 @@ class Config(Section, frozen=True):
     keys: KeysSection = KeysSection()
     policy: PolicySection = PolicySection()
     access: AccessSection = AccessSection()
+    integrity: IntegritySection = IntegritySection()
     relay: RelaySection = RelaySection()
     log: LogSection = LogSection()
     models: dict[str, ModelSection] = field(default_factory=dict)
@@ -135,17 +135,8 @@ def load_config(path: Path | None) -> Config:
     """
     if path is None:
         return Config(folder=Path.cwd())
-    try:
-        content = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not UTF-8 text") from None
-    try:
-        raw = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from None
-    return _build(raw, path, content)
+    raw, fail = read_toml(path)
+    return _build(raw, path, fail)
 
 
 def parse_address(address: str) -> tuple[str, int]:
@@ -157,24 +148,19 @@ def parse_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _build(raw: dict[str, Any], path: Path, content: str) -> Config:
-    def fail(setting: tuple[str, ...], message: str) -> ConfigurationError:
-        line = line_of(content, setting)
-        where = f"{path}, line {line}" if line else str(path)
-        return ConfigurationError(f"{where}: {'.'.join(setting)}: {message}")
-
+def _build(raw: dict[str, Any], path: Path, fail: Failure) -> Config:
     refuse_unknown(raw, Config, fail, hidden=("folder",))
     named = {table: raw.pop(table) for table in ("models", "makers") if isinstance(raw.get(table), dict)}
-    config = _convert(raw, Config, (), fail)
+    config = convert(raw, Config, (), fail)
     config = msgspec.structs.replace(
         config,
         folder=path.parent.absolute(),
         models={
-            name: _convert(item, ModelSection, ("models", name), fail)
+            name: convert(item, ModelSection, ("models", name), fail)
             for name, item in named.get("models", {}).items()
         },
         makers={
-            name: _convert(item, MakerSection, ("makers", name), fail)
+            name: convert(item, MakerSection, ("makers", name), fail)
             for name, item in named.get("makers", {}).items()
         },
     )
@@ -183,20 +169,12 @@ def _build(raw: dict[str, Any], path: Path, content: str) -> Config:
     return config
 
 
-def _convert(raw: Any, into: type[S], at: tuple[str, ...], fail: Failure) -> S:
-    try:
-        return msgspec.convert(raw, into)
-    except msgspec.ValidationError as error:
-        message, setting = path_of(error)
-        raise fail((*at, *setting), message) from None
-
-
 def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
     """What each value alone does not show."""
     found: list[tuple[tuple[str, ...], str]] = []
     for name in ("origin", "first_contact_url", "device_url"):
         value = getattr(config.server, name)
-        if (value or name == "origin") and not _is_origin(value):
+        if (value or name == "origin") and not is_origin(value):
             found.append((("server", name), "write an origin: https://host or https://host:port, no path"))
     for name in ListenSection.__struct_fields__:
         address = getattr(config.listen, name)
@@ -217,6 +195,7 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
         if smtp.scheme not in ("smtp", "smtps") or not smtp.hostname or smtp.password:
             found.append((("mail", "smtp"), "write smtp://host:port or smtps://host:port, without a password"))
     found += _sms_contradictions(config)
+    found += _integrity_contradictions(config)
     for model, section in config.models.items():
         found += _tpm_contradictions(config, model, section)
         if section.second_factor == ("sms",) and config.sms.provider == "none":
@@ -262,7 +241,7 @@ def _relay_contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
 
 def _is_relay_url(url: str, schemes: tuple[str, ...]) -> bool:
     scheme, separator, rest = url.partition("://")
-    return bool(separator) and scheme in schemes and _is_origin(f"https://{rest}")
+    return bool(separator) and scheme in schemes and is_origin(f"https://{rest}")
 
 
 def _tpm_contradictions(config: Config, name: str, model: ModelSection) -> list[tuple[tuple[str, ...], str]]:
@@ -293,11 +272,26 @@ def _sms_contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
     return found
 
 
+def _integrity_contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
+    section = config.integrity
+    found: list[tuple[tuple[str, ...], str]] = []
+    if section.issuer and not is_origin(section.issuer):
+        found.append((("integrity", "issuer"), "write an origin: https://host or https://host:port, no path"))
+    if not section.issuer and section != IntegritySection():
+        found.append((("integrity", "issuer"), "name the integrity service: its origin"))
+    if section.jwks_file and section.jwks_url:
+        found.append((("integrity", "jwks_url"), "set jwks_file or jwks_url, not both"))
+    if section.jwks_url and urlsplit(section.jwks_url).scheme != "https":
+        found.append((("integrity", "jwks_url"), "write https://host/path"))
+    return found
+
+
 def _has_password(url: str) -> bool:
     return ":" in url.split("://", 1)[1].partition("@")[0] if "@" in url else False
 
 
-def _is_origin(value: str) -> bool:
+def is_origin(value: str) -> bool:
+    """Whether `value` is ``https://host`` or ``https://host:port``, and nothing more."""
     try:
         parts = urlsplit(value)
         port = parts.port

@@ -1,9 +1,11 @@
-"""Where in a TOML file a setting stands, and what an unknown one may have meant."""
+"""TOML files of settings: where one stands, and what an unknown one may have meant."""
 
 import difflib
 import re
+import tomllib
 from collections.abc import Callable
-from typing import Any, get_args, get_origin
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -11,8 +13,40 @@ from admittance.errors import ConfigurationError
 
 Failure = Callable[[tuple[str, ...], str], ConfigurationError]
 
+S = TypeVar("S", bound=msgspec.Struct)
+
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$")
 _KEY = re.compile(r"\s*([A-Za-z0-9_.\"'-]+)\s*=")
+
+
+def read_toml(path: Path) -> tuple[dict[str, Any], Failure]:
+    """A file's tables, and what makes an error of a setting in it. Raises `ConfigurationError`."""
+    try:
+        content = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not UTF-8 text") from None
+    try:
+        raw = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+
+    def fail(setting: tuple[str, ...], message: str) -> ConfigurationError:
+        line = line_of(content, setting)
+        where = f"{path}, line {line}" if line else str(path)
+        return ConfigurationError(f"{where}: {'.'.join(setting)}: {message}")
+
+    return raw, fail
+
+
+def convert(raw: Any, into: type[S], at: tuple[str, ...], fail: Failure) -> S:
+    """`raw` as `into`. Raises `fail` for the first value that does not fit."""
+    try:
+        return msgspec.convert(raw, into)
+    except msgspec.ValidationError as error:
+        message, setting = path_of(error)
+        raise fail((*at, *setting), message) from None
 
 
 def refuse_unknown(

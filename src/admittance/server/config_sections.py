@@ -137,6 +137,19 @@ class AccessSection(Section, frozen=True):
     session_ttl_s: Annotated[int, msgspec.Meta(ge=600)] = 30 * 24 * 3600
 
 
+class IntegritySection(Section, frozen=True):
+    """The integrity service whose attestations count; `issuer` (its origin) empty: none does.
+
+    Its keys are in `jwks_file`, or fetched from `jwks_url`; when both are empty, from the issuer. `ca_file`: the CAs
+    (PEM) that may vouch for the URL; empty: the system's.
+    """
+
+    issuer: str = ""
+    jwks_file: str = ""
+    jwks_url: str = ""
+    ca_file: str = ""
+
+
 class RelaySection(Section, frozen=True):
     """Limits of one relay node.
 

@@ -98,14 +98,17 @@ class Database:
         """Call `listener` after each transaction of this process that gave that signal and has committed."""
         self._listeners.setdefault(name, []).append(listener)
 
-    async def migrate(self) -> None:
-        """Bring the schema to the newest version; does nothing when it is there already."""
-        from admittance.server.migrations.run import upgrade
+    async def migrate(self, upgrade: Callable[[Connection], None] | None = None) -> None:
+        """Bring the schema to the newest version; does nothing when it is there already.
+
+        `upgrade` applies the migrations of a program with tables of its own; else they are the server's.
+        """
+        from admittance.server.migrations import run
 
         async with self.transaction() as connection:
             if not self.is_sqlite:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('admittance/migrate'))"))
-            await connection.run_sync(upgrade)
+            await connection.run_sync(upgrade or run.upgrade)
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -95,7 +95,7 @@ def open_keystore(
     if create:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_directory(directory)
-    files = _Files(directory, now, create and not (directory / COMPLETE_FILE).exists())
+    files = KeyFiles(directory, now, create and not (directory / COMPLETE_FILE).exists())
     root_certificate, signer, signer_certificate = _configuration(files)
     if key_encryption_file is None:
         key_encryption_file = files.random(KEY_ENCRYPTION_FILE)
@@ -132,7 +132,7 @@ def check_directory(directory: Path) -> None:
         raise ConfigurationError(f"{directory} can be opened by others; run: chmod 700 {directory}")
 
 
-def _configuration(files: "_Files") -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey, x509.Certificate]:
+def _configuration(files: "KeyFiles") -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey, x509.Certificate]:
     """The configuration root's certificate, and the signer that it certified.
 
     The root's key may be taken offline once the signer has its certificate.
@@ -159,8 +159,11 @@ def _configuration(files: "_Files") -> tuple[x509.Certificate, ec.EllipticCurveP
     return root_certificate, signer, signer_certificate
 
 
-class _Files:
-    """Reads key files, and makes the missing ones while `create` is true."""
+class KeyFiles:
+    """Reads the key files in `directory`, and makes the missing ones while `create` is true.
+
+    Every method raises `ConfigurationError` for a file that is missing, unreadable, or open to others.
+    """
 
     def __init__(self, directory: Path, now: float, create: bool) -> None:
         self.directory = directory

@@ -20,6 +20,14 @@ SendForm = Callable[[str, dict[str, str], dict[str, str]], Awaitable[httpx.Respo
 """Posts a form: path, parameters, headers."""
 
 
+AttestationHeaders = Callable[[], Awaitable[dict[str, str]]]
+"""Gives what shows that this app is attested; nothing where it is not."""
+
+
+async def not_attested() -> dict[str, str]:
+    return {}
+
+
 class TokenAnswer(msgspec.Struct, frozen=True):
     """RFC 6749, section 5.1."""
 
@@ -40,9 +48,10 @@ class _Code(msgspec.Struct, frozen=True):
 class AuthorizationServer:
     """Asks for tokens; refusals are raised as the errors that they are."""
 
-    def __init__(self, prover: Prover, send: SendForm) -> None:
+    def __init__(self, prover: Prover, send: SendForm, attested: AttestationHeaders = not_attested) -> None:
         self._prover = prover
         self._send = send
+        self._attested = attested
 
     async def login(self, email: str, password: str) -> TokenAnswer:
         """Tokens for a password, by a code that is bound to this client's key.
@@ -103,8 +112,9 @@ class AuthorizationServer:
 
     async def post(self, path: str, form: dict[str, str]) -> httpx.Response:
         """Post a form with a proof; once more with the server's nonce where it asks for one."""
+        attestation = await self._attested()
         for _ in range(NONCE_TRIES):
-            headers = self._prover.headers("POST", path)
+            headers = self._prover.headers("POST", path) | attestation
             response = await self._send(path, {"client_id": CLIENT_ID, **form}, headers)
             self._prover.take(response.headers)
             if response.is_success:

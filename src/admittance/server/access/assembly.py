@@ -1,14 +1,14 @@
 """Putting the authorization server together for the composition root."""
 
 import hmac
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.routing import Route
 
 from admittance.server.access import model
+from admittance.server.access.attested_clients import AttestationServices
 from admittance.server.access.authorize import AUTHORIZE_PATH, AuthorizationEndpoint
-from admittance.server.access.client_authentication import ClientAuthentication, Method, Public, SecretBasic
+from admittance.server.access.client_authentication import ClientAuthentication, Public, SecretBasic
 from admittance.server.access.clients import Clients
 from admittance.server.access.codes import Codes
 from admittance.server.access.first_party import CHALLENGE_PATH, ChallengeEndpoint
@@ -117,13 +117,13 @@ def build(
     logins: LoginServices,
     *,
     device_tokens: DeviceTokens | None = None,
-    methods: Mapping[str, Method] | None = None,
+    attestation: AttestationServices | None = None,
 ) -> AccessServices:
     """The endpoints.
 
     Args:
         device_tokens: who issues tokens for devices; None: this server issues none.
-        methods: further ways for clients to authenticate, by their name.
+        attestation: lets attested clients prove themselves; None: no integrity service is trusted.
     """
     database, clock = ground.database, ground.clock
     clients = clients_of(ground)
@@ -137,7 +137,7 @@ def build(
             "private_key_jwt": PrivateKeyJwt(
                 issuer=ground.origin, database=database, clock=clock, replays=accounts.replays
             ),
-            **(methods or {}),
+            **(attestation.methods if attestation else {}),
         },
     )
     tokens, sessions = logins.tokens, logins.sessions
@@ -191,6 +191,7 @@ def build(
         },
         grants=tuple(grants),
         authentication=authentication.names,
+        further=attestation.metadata if attestation else {},
     )
     endpoints = (
         metadata,
@@ -239,4 +240,5 @@ def build(
             database=database, clock=clock, authentication=authentication, tokens=tokens, sessions=sessions
         ),
     )
-    return AccessServices(clients, tuple(route for endpoint in endpoints for route in endpoint.routes()))
+    routes = [route for endpoint in endpoints for route in endpoint.routes()]
+    return AccessServices(clients, (*routes, *(attestation.people_routes if attestation else ())))

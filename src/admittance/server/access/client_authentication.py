@@ -19,7 +19,7 @@ from admittance.server.access.model import Client, ProvenClient
 from admittance.server.accounts.dpop import VerifiedProof
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-ATTESTATION_HEADER = "oauth-client-attestation"
+ATTESTED = "attest_jwt_client_auth_dpop"
 _FAILED = "The client is unknown, or its authentication does not hold."
 
 
@@ -75,7 +75,7 @@ class ClientAuthentication:
         if parameters.get("client_id", client_id) != client_id:
             raise InvalidRequest("client_id is not the client that authenticates.")
         found = await self._clients.find(client_id)
-        client = found if found is not None and found.authentication == name else None
+        client = found if found is not None and name in (found.authentication, _also_by(found)) else None
         attested_until = await self._methods[name].prove(request, parameters, client, proof)
         if client is None:
             raise InvalidClient(_FAILED)
@@ -111,6 +111,11 @@ class SecretBasic:
         if not self._clients.holds_secret(client, _basic(request)[1]):
             raise InvalidClient(_FAILED)
         return None
+
+
+def _also_by(client: Client) -> str | None:
+    """What a client may prove itself by, too: a public app may show its attestation, an attested one must."""
+    return ATTESTED if client.authentication == "none" else None
 
 
 def _basic(request: Request) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """What clients may know of this server: metadata (RFC 8414) and the keys of its tokens (RFC 7517)."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from starlette.requests import Request
@@ -19,7 +21,7 @@ _DPOP_ALGORITHMS = ("ES256", "Ed25519", "EdDSA")
 
 
 class Metadata:
-    """`endpoints` maps names of RFC 8414, such as ``token_endpoint``, to paths."""
+    """`endpoints` maps names of RFC 8414, such as ``token_endpoint``, to paths; `further` are members as they are."""
 
     def __init__(
         self,
@@ -30,6 +32,7 @@ class Metadata:
         endpoints: dict[str, str],
         grants: tuple[str, ...],
         authentication: tuple[str, ...],
+        further: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._keys = keys
         self._clock = clock
@@ -54,6 +57,7 @@ class Metadata:
             "revocation_endpoint_auth_signing_alg_values_supported": list(rfc7523.ALGORITHMS),
             "introspection_endpoint_auth_methods_supported": confidential,
             "introspection_endpoint_auth_signing_alg_values_supported": list(rfc7523.ALGORITHMS),
+            **further,
         }
 
     def routes(self) -> list[Route]:

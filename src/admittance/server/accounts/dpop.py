@@ -56,10 +56,14 @@ class VerifiedProof:
 
 
 class Nonces:
-    """Server nonces: an HMAC over the minute, so that all nodes with the same key accept the same ones."""
+    """Server nonces: an HMAC over the minute, so that all nodes with the same key accept the same ones.
 
-    def __init__(self, key: bytes) -> None:
+    Nonces with another `label` are others.
+    """
+
+    def __init__(self, key: bytes, label: bytes = b"admittance/dpop-nonce/1") -> None:
         self._key = key
+        self._label = label
 
     def current(self, now: float) -> str:
         """The nonce to hand out at Unix time `now`."""
@@ -73,7 +77,7 @@ class Nonces:
         return any(matches)
 
     def _of_step(self, step: int) -> str:
-        message = b"admittance/dpop-nonce/1" + step.to_bytes(8, "big")
+        message = self._label + step.to_bytes(8, "big")
         return base64url.encode(hmac.digest(self._key, message, "sha256")[:16])
 
 
@@ -111,7 +115,7 @@ class ProofVerifier:
                 raise AuthenticationFailed(_FAILED)
         if not isinstance(nonce, str) or not nonce.isascii() or not self.nonces.accepts(nonce, now):
             raise NonceRequired(self.nonces.current(now))
-        return VerifiedProof(jkt=_thumbprint(key), jti=jti)
+        return VerifiedProof(jkt=thumbprint(key), jti=jti)
 
 
 def token_hash(access_token: str) -> str:
@@ -176,7 +180,7 @@ def _canonical_coordinate(value: str) -> bool:
     return True
 
 
-def _thumbprint(key: Mapping[str, str]) -> str:
+def thumbprint(key: Mapping[str, str]) -> str:
     """RFC 7638, section 3: SHA-256 over the required members in lexicographic order."""
     canonical = json.dumps(key, sort_keys=True, separators=(",", ":")).encode()
     return base64url.encode(hashlib.sha256(canonical).digest())
