@@ -14,7 +14,7 @@ from admittance.errors import ConfigurationError
 
 
 @click.command()
-@click.argument("scenario", type=click.Choice(["onboarding", "enrolment", "channel"]), default="onboarding")
+@click.argument("scenario", type=click.Choice(["onboarding", "enrolment", "channel", "access"]), default="onboarding")
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Protocol, TextIO
 
+from admittance.demo.access import Access
 from admittance.demo.channel import Channel
 from admittance.demo.onboarding import Onboarding
 from admittance.demo.processes import ProgramFailed, Programs, tail
@@ -32,6 +33,8 @@ def find(name: str) -> Callable[[Stage, Story], Scenario]:
     """Return the scenario of that name. Raises `ConfigurationError` if this machine lacks what it needs."""
     if name == "channel":
         return _channel()
+    if name == "access":
+        return Access
     return _enrolment() if name == "enrolment" else Onboarding
 
 
