@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -108,9 +109,7 @@ class Access:
             step.facts |= {"actions": given.last["actions"], "uses": given.last["uses"]}
         with self._story.step("app_not_attested", "Without an attestation the guest's app gets no key") as step:
             await _refused(step, self._as_guest("access", "get", door.device_id, expect=None), "integrity_required")
-        with self._story.step(
-            "attested", "The untampered app proves itself, and gets the key"
-        ) as step:
+        with self._story.step("attested", "The untampered app proves itself, and gets the key") as step:
             await self._integrity.attest(guest.profile)
             key = await self._as_guest("access", "get", door.device_id, "--name", FRONT)
             step.facts["expires_in_s"] = round(key.last["expires_at"] - time.time())
@@ -128,9 +127,7 @@ class Access:
 
     async def _try_next_morning(self) -> None:
         door = self._door(BACK)
-        with self._story.step(
-            "short_evening", "For some seconds the guest may open the back door, too"
-        ) as step:
+        with self._story.step("short_evening", "For some seconds the guest may open the back door, too") as step:
             ends_at = time.time() + SHORT_EVENING_S
             await self._give(BACK, UNLOCK, SHORT_EVENING_S)
             await self._as_guest("access", "get", door.device_id, "--name", BACK)
@@ -146,18 +143,14 @@ class Access:
 
     async def _steal_token(self) -> None:
         door, guest = self._door(BACK), self._guest
-        with self._story.step(
-            "stolen_login", "A stolen access token needs the phone's key, too"
-        ) as step:
+        with self._story.step("stolen_login", "A stolen access token needs the phone's key, too") as step:
             session = SessionStore(guest.profile).load()
             stolen = session.access_token
             async with ApiClient(
                 session.origin, key=DpopKey.generate(), access_token=stolen, trust=session.trust()
             ) as thief:
                 step.facts["error"] = await _error_of(thief)
-        with self._story.step(
-            "stolen_token", "A stolen door token needs its possession key, too"
-        ) as step:
+        with self._story.step("stolen_token", "A stolen door token needs its possession key, too") as step:
             await self._give(BACK, UNLOCK, EVENING_S)
             await self._as_guest("access", "get", door.device_id, "--name", BACK)
             known = msgspec.structs.replace(self._held(door), master_secret=os.urandom(32))
