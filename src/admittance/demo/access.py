@@ -106,7 +106,7 @@ class Access:
         door, guest = self._door(FRONT), self._guest
         with self._story.step("grant", "The owner lets the guest open the front door this evening, once") as step:
             given = await self._give(FRONT, UNLOCK, EVENING_S, "--once", "--integrity")
-            step.facts |= {"actions": given.last["actions"], "uses": given.last["uses"]}
+            step.facts |= {"action": UNLOCK, "uses": given.last["uses"], "integrity": given.last["integrity"]}
         with self._story.step("app_not_attested", "Without an attestation the guest's app gets no key") as step:
             await _refused(step, self._as_guest("access", "get", door.device_id, expect=None), "integrity_required")
         with self._story.step("attested", "The untampered app proves itself, and gets the key") as step:
