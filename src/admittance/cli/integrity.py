@@ -57,7 +57,7 @@ def attest(
     attestations = Attestations(store.directory, store.key())
     own_folder = None if folder is None else str(folder.absolute())
 
-    async def work() -> KeptAttestation:
+    async def attested() -> KeptAttestation:
         if service is None:
             return await attestations.fresh()
         if client_id is None:
@@ -71,6 +71,11 @@ def attest(
                 folder=own_folder,
             )
         )
+
+    async def work() -> KeptAttestation:
+        kept = await attested()
+        await store.outdate()
+        return kept
 
     kept = asyncio.run(work())
     shown = {

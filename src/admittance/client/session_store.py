@@ -5,7 +5,7 @@ import fcntl
 import os
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -76,6 +76,15 @@ class SessionStore:
         with (self.directory / LOCK_FILE).open("ab") as file:
             await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
             yield
+
+    async def outdate(self) -> None:
+        """Have the next use get new tokens, for what they tell of this app has changed.
+
+        Nothing where nobody is logged in. Raises `ConfigurationError`.
+        """
+        async with self.renewing():
+            with suppress(AuthenticationFailed):
+                self.save(msgspec.structs.replace(self.load(), expires_at=0))
 
     def clear(self) -> None:
         """Forget session and key. What devices know this app by stays: they do not ask who is logged in."""

@@ -119,8 +119,9 @@ class Access:
 
     async def _try_again(self) -> None:
         door = self._door(FRONT)
-        with self._story.step("second_try", "The second try: the door counted the use") as step:
-            await _refused(step, self._talk(door, "put", "/lock", "--cbor", UNLOCKED, expect=None), "not_allowed")
+        with self._story.step("second_try", "The second try: the door has discarded the key") as step:
+            again = self._talk(door, "put", "/lock", "--cbor", UNLOCKED, expect=None)
+            await _refused(step, again, "authentication_failed")
         with self._story.step("second_key", "Nor does the server give another key") as step:
             await _refused(step, self._as_guest("access", "get", door.device_id, expect=None), "uses_spent")
             require(self._movements(door) == ["unlocked"], "The bolt did not move again.")
@@ -138,7 +139,7 @@ class Access:
             refused = await self._talk(door, "put", "/lock", "--cbor", UNLOCKED, expect=None)
             require(refused.code != 0, "The key opens nothing after its hours.")
             step.facts |= {"error": refused.last["error"], "detail": refused.last["detail"]}
-            await _refused(step, self._as_guest("access", "get", door.device_id, expect=None), "outside_window")
+            await _refused(step, self._as_guest("access", "get", door.device_id, expect=None), "expired")
             require(self._movements(door) == ["unlocked"], "The bolt did not move again.")
 
     async def _steal_token(self) -> None:

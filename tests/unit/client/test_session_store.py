@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from admittance.client.session_store import SESSION_FILE, Session, SessionStore, default_directory, trust_context
@@ -29,6 +30,15 @@ def test_a_session_is_kept_in_a_private_file(tmp_path: Path) -> None:
 def test_a_session_does_not_show_its_token() -> None:
     assert "the token" not in repr(SESSION)
     assert "the next token" not in repr(SESSION)
+
+
+async def test_tokens_that_are_outdated_are_renewed_at_the_next_use(tmp_path: Path) -> None:
+    store = SessionStore(tmp_path)
+    await store.outdate()
+    assert not (tmp_path / SESSION_FILE).exists()
+    store.save(SESSION)
+    await store.outdate()
+    assert store.load() == msgspec.structs.replace(SESSION, expires_at=0)
 
 
 def test_without_a_login_the_person_is_told_how_to_log_in(tmp_path: Path) -> None:
