@@ -5,6 +5,10 @@ SHELL := /bin/bash
 UV_VERSION := 0.13.9
 UV := .tools/uv/bin/uv
 export UV_PYTHON_DOWNLOADS := never
+# Debian's Python rather than another that comes first in PATH: what pyenv builds is by default not optimized by profile,
+# and half as slow again in the relay's own code (docs/benchmarks.md). UV_PYTHON=python3 takes the one in PATH.
+export UV_PYTHON ?= $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo /usr/bin/python3 || echo python3)
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
 export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
 SYNC := $(UV) sync --locked --inexact --all-extras

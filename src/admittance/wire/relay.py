@@ -6,7 +6,7 @@ counts type and payload, and the whole is at most `MAX_BATCH_BYTES`. An app's bi
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Annotated, NamedTuple
 
@@ -165,8 +165,10 @@ def fragments(message: bytes) -> list[bytes]:
     return [message[start : start + MAX_PAYLOAD_BYTES] for start in range(0, len(message), MAX_PAYLOAD_BYTES)]
 
 
-def batches(frames: Iterable[bytes]) -> list[bytes]:
+def batches(frames: Sequence[bytes]) -> list[bytes]:
     """Join frames, in their order, into binary messages of at most 16,384 bytes."""
+    if 0 < sum(map(len, frames)) <= MAX_BATCH_BYTES:
+        return [b"".join(frames)]
     joined: list[bytes] = []
     batch: list[bytes] = []
     size = 0

@@ -14,27 +14,28 @@ class Allowance:
 class Meter:
     """The time matters only when a bucket is empty, so who keeps within the allowance costs no look at the clock.
 
-    After a silence of a second or longer a connection may therefore spend a second's worth twice at once.
+    After a silence of a second or longer a connection may therefore spend a second's worth twice at once. `frames`
+    and `bytes` are what is left: who handles every frame takes it out there, since `spend` costs more than the sum.
     """
 
-    __slots__ = ("_allowance", "_at", "_bytes", "_frames")
+    __slots__ = ("_allowance", "_at", "bytes", "frames")
 
     def __init__(self, allowance: Allowance, now: float) -> None:
         self._allowance = allowance
-        self._frames = allowance.frames_per_s
-        self._bytes = allowance.bytes_per_s
+        self.frames = allowance.frames_per_s
+        self.bytes = allowance.bytes_per_s
         self._at = now
 
     def spend(self, frames: int, size: int) -> bool:
         """Take `frames` and `size` bytes out, which may go below zero; false where something is owed now."""
-        self._frames -= frames
-        self._bytes -= size
-        return self._frames >= 0 and self._bytes >= 0
+        self.frames -= frames
+        self.bytes -= size
+        return self.frames >= 0 and self.bytes >= 0
 
     def owed_s(self, now: float) -> float:
         """Fill up to `now` (seconds, monotonic); the seconds until nothing is owed, 0 if nothing is."""
         passed, self._at = max(0.0, now - self._at), now
         allowance = self._allowance
-        self._frames = min(allowance.frames_per_s, self._frames + passed * allowance.frames_per_s)
-        self._bytes = min(allowance.bytes_per_s, self._bytes + passed * allowance.bytes_per_s)
-        return max(0.0, -self._frames / allowance.frames_per_s, -self._bytes / allowance.bytes_per_s)
+        self.frames = min(allowance.frames_per_s, self.frames + passed * allowance.frames_per_s)
+        self.bytes = min(allowance.bytes_per_s, self.bytes + passed * allowance.bytes_per_s)
+        return max(0.0, -self.frames / allowance.frames_per_s, -self.bytes / allowance.bytes_per_s)

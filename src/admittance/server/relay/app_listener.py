@@ -26,11 +26,14 @@ from admittance.wire.relay import CloseCode, CloseReason, RelayTicket
 if TYPE_CHECKING:
     from admittance.server.relay.node import RelayNode
 
-# The first byte of a WebSocket frame (RFC 6455, section 5.2).
+# The head of a WebSocket frame (RFC 6455, section 5.2) to a client: its first byte, and packed with the length.
 _FIN: Final = 0x80
 _IS_BINARY: Final = 0x02
 _IS_CONTINUATION: Final = 0x00
+_WHOLE: Final = _FIN | _IS_BINARY
+_SHORT: Final = struct.Struct(">BB").pack
 _LONG: Final = struct.Struct(">BBH").pack
+_MAX_SHORT: Final = 125
 WATCH_EVERY_S: Final = 3600.0
 _MAX_PAYLOAD = relay.MAX_PAYLOAD_BYTES
 
@@ -83,25 +86,42 @@ class AppConnection(Connection):
         if frame.msg_type != BINARY or not frame.fin or frame.rsv1 or frame.rsv2 or frame.rsv3 or self._incoming:
             self._unusual(frame)
             return
-        size = frame.payload_size
-        if self._credit and 0 < size <= _MAX_PAYLOAD and self._stream is not None and not self._pending:
-            self._credit -= 1
-            self.idle = 0
-            node = self.node
-            node.more_follows = not frame.last_in_buffer
-            self._stream.data(frame.get_payload_as_bytes(), final=True)
-            node.more_follows = False
-            if not self._meter.spend(1, size):
-                self.make_up()
+        payload = frame.get_payload_as_bytes()
+        size, stream, meter = len(payload), self._stream, self._meter
+        if not self._credit or not 0 < size <= _MAX_PAYLOAD or stream is None or self._pending:
+            self._take(payload, final=True)
+            return
+        self._credit -= 1
+        self.idle = 0
+        if frame.last_in_buffer:
+            stream.data(payload, final=True)
         else:
-            self._take(frame.get_payload_as_bytes(), final=True)
+            self.node.more_follows = True
+            stream.data(payload, final=True)
+            self.node.more_follows = False
+        meter.frames -= 1.0
+        meter.bytes -= size
+        if meter.frames < 0.0 or meter.bytes < 0.0:
+            self.make_up()
 
     def data(self, fragment: bytes, *, final: bool) -> None:
         """See `StreamSink.data`."""
-        self._outgoing.append((fragment, final))
-        if not self._touched:
-            self._touched = True
-            self.node.touched(self)
+        node = self.node
+        if not node.is_last_read or not final or self._in_message or self._outgoing:
+            self._outgoing.append((fragment, final))
+            if not self._touched:
+                self._touched = True
+                node.touched(self)
+        elif not self.closing and not self.transport.is_close_frame_sent:
+            # One whole message, which is most of them: no need to collect.
+            size = len(fragment)
+            head = _SHORT(_WHOLE, size) if size <= _MAX_SHORT else _LONG(_WHOLE, 126, size)
+            self._write(head + fragment)
+            self.idle = 0
+            node.counters.to_apps += 1
+            self._taken += 1
+            if self._taken >= relay.CREDIT_BATCH and not self.blocked:
+                self._grant()
 
     def credit(self, frames: int) -> None:
         """See `StreamSink.credit`."""
@@ -123,19 +143,13 @@ class AppConnection(Connection):
         """Send what the device sent in this turn, in one write."""
         self._touched = False
         outgoing, self._outgoing = self._outgoing, []
-        if self.closing or not outgoing:
-            return
-        if len(outgoing) == 1:
-            fragment, final = outgoing[0]
-            self.transport.send(CONTINUATION if self._in_message else BINARY, fragment, final)
-            self._in_message = not final
-        else:
-            self.transport.underlying_transport.write(self._framed(outgoing))
-        self.idle = 0
-        self.node.counters.to_apps += len(outgoing)
-        self._taken += len(outgoing)
-        if self._taken >= relay.CREDIT_BATCH and not self.blocked:
-            self._grant()
+        if outgoing and not self.closing and not self.transport.is_close_frame_sent:
+            self._write(self._framed(outgoing))
+            self.idle = 0
+            self.node.counters.to_apps += len(outgoing)
+            self._taken += len(outgoing)
+            if self._taken >= relay.CREDIT_BATCH and not self.blocked:
+                self._grant()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -190,7 +204,7 @@ class AppConnection(Connection):
             first = (_IS_CONTINUATION if self._in_message else _IS_BINARY) | (_FIN if final else 0)
             self._in_message = not final
             size = len(fragment)
-            parts.append(bytes((first, size)) if size < 126 else _LONG(first, 126, size))
+            parts.append(_SHORT(first, size) if size <= _MAX_SHORT else _LONG(first, 126, size))
             parts.append(fragment)
         return b"".join(parts)
 

@@ -1,5 +1,6 @@
 """A device's WebSocket: its proof, then frames of many streams."""
 
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -20,9 +21,19 @@ if TYPE_CHECKING:
 
 NONCE_BYTES: Final = 32
 
+_DATA: Final = relay.DATA
+_MORE: Final = relay.MORE
+_PACK = relay.HEADER.pack
 _UNPACK = relay.HEADER.unpack_from
 _HEADER_BYTES = relay.HEADER.size
 _MAX_LENGTH = relay.MAX_PAYLOAD_BYTES + 1
+
+# A relay frame's header with, before it, that of the WebSocket frame that carries it alone: a binary one to a client
+# (RFC 6455, section 5.2), and its payload's length in one byte or in the next two.
+_WHOLE: Final = 0x82
+_PACK_SHORT = struct.Struct(">BBIHB").pack
+_PACK_LONG = struct.Struct(">BBHIHB").pack
+_MAX_SHORT: Final = 125 - _HEADER_BYTES
 
 
 class DeviceConnection(Connection):
@@ -80,16 +91,15 @@ class DeviceConnection(Connection):
         elif self.proven is None:
             self._take_proof(frame.get_payload_as_bytes())
         elif not self.closing:
-            node = self.node
-            node.is_reading = True
+            node, is_last = self.node, frame.last_in_buffer
             try:
-                self._take(frame.get_payload_as_bytes())
+                self._take(frame.get_payload_as_bytes(), is_last)
             except Malformed:
                 self.fail(CloseCode.MALFORMED, CloseReason.PROTOCOL)
             finally:
-                if frame.last_in_buffer:
-                    node.is_reading = False
-                    node.flush_apps()
+                node.is_last_read = False
+            if is_last and node.touched_apps:
+                node.flush_apps()
 
     async def open(self, sink: StreamSink) -> Stream:
         """See `DevicePort.open`."""
@@ -117,22 +127,32 @@ class DeviceConnection(Connection):
         )
         self.resume(PROVING)
 
-    def send_frame(self, frame: bytes) -> None:
-        """Send at once while there is little to send; otherwise with all else of this turn of the event loop.
+    def send_data(self, number: int, kind: int, fragment: bytes) -> None:
+        """Send a fragment at once while there is little to send; otherwise as `send_frame` does.
 
-        There is little while the clock of the loop, which is of milliseconds, has gone on since the last frame.
+        There is little while the clock of the loop, which is of milliseconds, has gone on since the last fragment.
         """
-        if self._queue:
-            self._queue.append(frame)
-            return
         node = self.node
-        now = node.loop.time()
-        if now != self._sent_at and not node.more_follows:
-            self._sent_at = now
-            self._send(frame)
+        size = len(fragment)
+        if node.more_follows or self._queue or node.capture or (now := node.loop.time()) == self._sent_at:
+            self.send_frame(_PACK(number, size + 1, kind) + fragment)
+            return
+        self._sent_at = now
+        if size <= _MAX_SHORT:
+            head = _PACK_SHORT(_WHOLE, size + _HEADER_BYTES, number, size + 1, kind)
         else:
-            self._queue.append(frame)
-            node.busy(self)
+            head = _PACK_LONG(_WHOLE, 126, size + _HEADER_BYTES, number, size + 1, kind)
+        if not self.closing and not self.transport.is_close_frame_sent:
+            node.counters.to_devices += 1
+            self._write(head + fragment)
+            if self.blocked:
+                self._check_blocked()
+
+    def send_frame(self, frame: bytes) -> None:
+        """Send a frame with all else of this turn of the event loop."""
+        if not self._queue:
+            self.node.busy(self)
+        self._queue.append(frame)
 
     def flush(self) -> None:
         """Send what was queued."""
@@ -196,8 +216,12 @@ class DeviceConnection(Connection):
         if node.capture is not None:
             node.capture.to_device(self.device_id, batch)
         self.transport.send(BINARY, batch)
-        if self.blocked and self.transport.underlying_transport.get_write_buffer_size() > MAX_BLOCKED_BYTES:
-            node.loop.call_soon(self.too_slow)
+        if self.blocked:
+            self._check_blocked()
+
+    def _check_blocked(self) -> None:
+        if self.transport.underlying_transport.get_write_buffer_size() > MAX_BLOCKED_BYTES:
+            self.node.loop.call_soon(self.too_slow)
 
     def _take_proof(self, data: bytes) -> None:
         if self.paused & PROVING:
@@ -219,7 +243,7 @@ class DeviceConnection(Connection):
         except Unavailable:
             self.close(CloseCode.UNAVAILABLE, self.node.retry_after())
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes, is_last: bool) -> None:
         position, end = 0, len(data)
         if not 0 < end <= relay.MAX_BATCH_BYTES:
             raise Malformed("a relay message of a size that is not allowed")
@@ -238,13 +262,22 @@ class DeviceConnection(Connection):
                 raise Malformed("a relay frame of a size that is not allowed")
             frames += 1
             stream = streams.get(number)
-            if stream is not None and (kind == relay.DATA or kind == relay.MORE):
-                stream.take(data[start:position], final=kind == relay.DATA)
+            if position == end:
+                node.is_last_read = is_last
+            if kind == _DATA and stream is not None and stream.window > 0 and not stream.partial:
+                # A whole message within its credit, which is most of them: `LocalStream.take` without the call.
+                stream.window -= 1
+                stream.sink.data(data[start:position], final=True)
+            elif stream is not None and kind in (_DATA, _MORE):
+                stream.take(data[start:position], final=kind == _DATA)
             else:
                 self._unusual(number, kind, data[start:position])
         self.idle = 0
         node.counters.from_devices += frames
-        if not self._meter.spend(frames, end):
+        meter = self._meter
+        meter.frames -= frames
+        meter.bytes -= end
+        if meter.frames < 0.0 or meter.bytes < 0.0:
             self.make_up()
 
     def _unusual(self, number: int, kind: int, payload: bytes) -> None:

@@ -61,7 +61,7 @@ class RelayNode:
         self.conversations: Conversations = NoConversations()
         self.is_blind = False
         self.is_draining = False
-        self.is_reading = False
+        self.is_last_read = False
         self.more_follows = False
         self.app_proofs = apps
         self._device_proofs = devices
@@ -71,7 +71,7 @@ class RelayNode:
         self._unproven: Deadlines[Connection] = Deadlines(AUTHENTICATION_TIMEOUT_S)
         self._closing: Deadlines[Connection] = Deadlines(CLOSE_TIMEOUT_S)
         self._endings = RecentEndings()
-        self._touched: list[AppConnection] = []
+        self.touched_apps: list[AppConnection] = []
         self._busy: list[DeviceConnection] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._emptied = asyncio.Event()
@@ -195,15 +195,15 @@ class RelayNode:
             self._forget_app(connection, connection.identity.account_id)
 
     def touched(self, app: AppConnection) -> None:
-        """There is something to send to that app, when all is read that came at once."""
-        self._touched.append(app)
-        if not self.is_reading and len(self._touched) == 1:
+        """There is something to send to that app: when all is read that came at once, or else in this turn."""
+        self.touched_apps.append(app)
+        if len(self.touched_apps) == 1:
             self.loop.call_soon(self.flush_apps)
 
     def flush_apps(self) -> None:
         """Send what devices sent."""
-        if self._touched:
-            touched, self._touched = self._touched, []
+        if self.touched_apps:
+            touched, self.touched_apps = self.touched_apps, []
             for app in touched:
                 app.flush()
 

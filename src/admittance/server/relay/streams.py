@@ -11,8 +11,6 @@ from admittance.wire.relay import CloseReason
 if TYPE_CHECKING:
     from admittance.server.relay.device_listener import DeviceConnection
 
-_PACK = relay.HEADER.pack
-
 
 class LocalStream:
     """A `Stream` to its holder. `window` is what the device may still send, `partial` what came of a message."""
@@ -27,7 +25,7 @@ class LocalStream:
         self.partial = 0
 
     def data(self, fragment: bytes, *, final: bool) -> None:
-        self._device.send_frame(_PACK(self.number, len(fragment) + 1, relay.DATA if final else relay.MORE) + fragment)
+        self._device.send_data(self.number, relay.DATA if final else relay.MORE, fragment)
 
     def credit(self, frames: int) -> None:
         self.window += frames

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
+from wsproto.events import BytesMessage
+from wsproto.events import Event as WebSocketEvent
 
 from admittance.client.dpop import DpopKey
 from admittance.demo.ports import free_ports
@@ -98,6 +100,11 @@ class DeviceEnd:
     async def send(self, stream: int, data: bytes) -> None:
         self.mux.send(stream, data)
         await self.flush()
+
+    async def send_with(self, second: WebSocketEvent, first: bytes) -> None:
+        """Send a batch of frames and an event of the WebSocket in one write."""
+        frames = self.socket._connection.send(BytesMessage(first)) + self.socket._connection.send(second)
+        await self.socket._write(frames)
 
     async def close(self, stream: int, reason: CloseReason = CloseReason.NORMAL) -> None:
         self.mux.close(stream, reason)

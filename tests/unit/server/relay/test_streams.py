@@ -2,6 +2,7 @@ import asyncio
 import socket
 
 import pytest
+from wsproto.events import Ping
 
 from admittance.errors import Misuse, QuotaExceeded, WebSocketClosed
 from admittance.protocol.relay.device_mux import StreamClosed, StreamMessage, StreamOpened
@@ -53,6 +54,16 @@ async def test_many_messages_arrive_once_and_in_order_both_ways(site: Site, app:
     assert [await phone.receive() for _ in messages] == messages
     for each in working:
         each.cancel()
+
+
+async def test_a_message_with_a_ping_behind_it_does_not_wait(site: Site, app: Login, lamp: Enrolled) -> None:
+    device = await site.device(lamp)
+    phone = await site.app(app, lamp.device_id)
+    assert await device.event() == StreamOpened(1)
+    asked = coap()
+    await device.send_with(Ping(), relay.data_frame(1, asked, final=True))
+    async with asyncio.timeout(1):
+        assert await phone.receive() == asked
 
 
 async def test_streams_of_apps_do_not_mix(site: Site, app: Login, lamp: Enrolled) -> None:
