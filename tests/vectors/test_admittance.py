@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from admittance.errors import AdmittanceError
+from admittance.protocol.access.device_nonces import DeviceNonces
+from admittance.protocol.access.epoch_list import verify_epoch_list
+from admittance.protocol.access.offline_access import Instant, OfflineAccess, OfflineRecord
+from admittance.protocol.access.offline_token import Audience
 from admittance.protocol.enrolment.request import read_request
 from admittance.protocol.enrolment.reset import read_reset_report
 from admittance.protocol.provisioning.evidence import read_evidence
@@ -25,7 +30,7 @@ from admittance.protocol.sealing import (
 )
 from admittance.wire import message, senml
 from admittance.wire.readings import Readings
-from tests.vectors import generate, independent, independent_senml
+from tests.vectors import generate, independent, independent_offline, independent_senml
 
 Vector = dict[str, Any]
 FILES: dict[str, Vector] = {path.stem: json.loads(path.read_text()) for path in generate.FOLDER.glob("*.json")}
@@ -105,6 +110,37 @@ def ours_readings(_file: Vector, vector: Vector) -> None:
     assert records == vector["records"]
 
 
+def ours_offline(file: Vector, vector: Vector) -> None:
+    check = file["check"] | vector["check"]
+    audience = Audience(
+        check["issuer"],
+        check["audience"],
+        tuple(bytes.fromhex(spki) for spki in check["token_keys"]),
+        ec.derive_private_key(int(check["access_key"], 16), ec.SECP256R1()),
+    )
+    access = OfflineAccess(
+        check["device_id"],
+        lambda: audience,
+        DeviceNonces(bytes.fromhex(check["nonce_key"])),
+        OfflineRecord(check["epoch"], check["lowest_sequence"], check["seen"]),
+    )
+    token = bytes.fromhex(vector["token"])
+    if check["first_seen_at"] is not None:
+        access.accept(token, check["epoch"], Instant(check["first_seen_at"], check["unix"], check["trusted"]))
+    key = access.accept(token, check["epoch"], Instant(check["monotonic"], check["unix"], check["trusted"]))
+    assert key.master_secret.hex() == file["master_secret"]
+
+
+def independent_token(file: Vector, vector: Vector) -> None:
+    assert independent_offline.verify_token(file, vector).hex() == file["master_secret"]
+
+
+def ours_epoch_list(file: Vector, vector: Vector) -> None:
+    check = file["check"]
+    token_keys = [bytes.fromhex(spki) for spki in check["token_keys"]]
+    verify_epoch_list(bytes.fromhex(vector["list"]), check["device_id"], token_keys)
+
+
 CHECKS: dict[str, tuple[Callable[[Vector, Vector], None], Callable[[Vector, Vector], None]]] = {
     "sealed": (ours_sealed, independent_sealed),
     "evidence": (ours_evidence, independent.verify_evidence),
@@ -112,6 +148,8 @@ CHECKS: dict[str, tuple[Callable[[Vector, Vector], None], Callable[[Vector, Vect
     "enrolment": (ours_enrolment, independent.verify_enrolment),
     "reset": (ours_reset, independent.verify_reset),
     "readings": (ours_readings, independent_senml.read_batch),
+    "offline": (ours_offline, independent_token),
+    "epoch_list": (ours_epoch_list, independent_offline.read_epoch_list),
 }
 CASES = [
     pytest.param(name, vector, id=f"{name}: {vector['name']}")
@@ -147,7 +185,9 @@ def test_every_file_is_checked() -> None:
 
 
 def test_the_independent_verifier_is_independent() -> None:
-    text = "".join(Path(str(module.__file__)).read_text() for module in (independent, independent_senml))
+    text = "".join(
+        Path(str(module.__file__)).read_text() for module in (independent, independent_offline, independent_senml)
+    )
     assert "import admittance" not in text
     assert "from admittance" not in text
 
