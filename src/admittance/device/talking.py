@@ -55,12 +55,14 @@ class Ports(Protocol):
 @dataclass(frozen=True)
 class TalkSettings:
     """`local` is the ``ADDRESS:PORT`` to talk at on the local network, or empty; `batch_s` how long readings are
-    collected before they are sent; `relay_plain` makes a device that can't do TLS."""
+    collected before they are sent; `relay_plain` makes a device that can't do TLS; `ble` names the Bluetooth
+    controller to be in range by, or is empty."""
 
     application: Application | None = None
     local: str = ""
     batch_s: float = 60.0
     relay_plain: bool = False
+    ble: str = ""
 
 
 class Talking:
@@ -136,6 +138,8 @@ class Talking:
         """Begin. Raises `ConfigurationError` for a local address that can't be used, or from the application."""
         if self._settings.local:
             await self._open_local(self._settings.local)
+        if self._settings.ble:
+            self._open_ble(self._settings.ble)
         self._spawn(self._relay.run())
         if self._memory.record.consent:
             self._readings()
@@ -172,6 +176,12 @@ class Talking:
             LocalAddress.parse(address), self._made.birth.device_id, self._conversations, ports.random, ports.log
         )
         await self._local.open()
+
+    def _open_ble(self, controller: str) -> None:
+        from admittance.device.ble.peripheral import BlePeripheral
+
+        device_id = self._made.birth.device_id
+        self._spawn(BlePeripheral(controller, device_id, self._conversations, self._ports.log).run())
 
     async def _prove(self, nonce: bytes, certificate_sha256: bytes) -> RelayProof:
         record = self._memory.record

@@ -53,6 +53,14 @@ def encrypt_key(
 
 def decrypt_key(encrypted: Encrypt, access_key: ec.EllipticCurvePrivateKey) -> SymmetricCoseKey:
     """The key inside. Raises `Malformed` for other algorithms or contents, and `NotDecryptable`."""
+    key = cose_key.from_map(cbor.decode(decrypt_content(encrypted, access_key)))
+    if not isinstance(key, SymmetricCoseKey):
+        raise Malformed("an encrypted key that is not a symmetric one")
+    return key
+
+
+def decrypt_content(encrypted: Encrypt, access_key: ec.EllipticCurvePrivateKey) -> bytes:
+    """What is inside. Raises `Malformed` for other algorithms than ours, and `NotDecryptable`."""
     nonce = encrypted.unprotected.get(IV)
     if encrypted.algorithm != A128GCM or encrypted.recipient.algorithm != ECDH_ES_HKDF_256:
         raise Malformed("a key that is encrypted by other algorithms than ours")
@@ -60,13 +68,9 @@ def decrypt_key(encrypted: Encrypt, access_key: ec.EllipticCurvePrivateKey) -> S
         raise Malformed("an encrypted key without a nonce of 12 bytes")
     cipher = _cipher(access_key, _ephemeral(encrypted), encrypted.recipient.protected_bytes)
     try:
-        plaintext = cipher.decrypt(nonce, encrypted.ciphertext, recipients_encryption_aad(encrypted.protected_bytes))
+        return cipher.decrypt(nonce, encrypted.ciphertext, recipients_encryption_aad(encrypted.protected_bytes))
     except InvalidTag as error:
         raise NotDecryptable("The key in the token is encrypted to another device's key.") from error
-    key = cose_key.from_map(cbor.decode(plaintext))
-    if not isinstance(key, SymmetricCoseKey):
-        raise Malformed("an encrypted key that is not a symmetric one")
-    return key
 
 
 def _ephemeral(encrypted: Encrypt) -> ec.EllipticCurvePublicKey:
