@@ -8,7 +8,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +57,7 @@ class Server:
     tickets: dict[bytes, bytes] = field(default_factory=dict)
     certificates: dict[bytes, bytes] = field(default_factory=dict)
     resets: list[int] = field(default_factory=list)
+    clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
         self.authority = Authority("anchor")
@@ -100,7 +101,7 @@ class Server:
     def answer(self, path: str, body: bytes, connection: dict[str, Any]) -> tuple[int, bytes]:
         """Status and body; `connection` is what there is to remember of one TLS connection."""
         assert self.made is not None
-        now = int(time.time())
+        now = int(self.clock())
         if path == "/enrolment/reachable":
             return 204, b""
         if path == "/enrolment/nonce":
@@ -123,7 +124,7 @@ class Server:
         if ticket and self.tickets.setdefault(ticket, spki) != spki:
             return 409, json.dumps({"code": "ticket_used"}).encode()
         chain = [self.certificates.setdefault(spki, self._issue(spki)), der(self.ca)]
-        return 200, message.encode(Enrolled(chain, int(time.time()), 3600))
+        return 200, message.encode(Enrolled(chain, int(self.clock()), 3600))
 
     def _issue(self, spki: bytes) -> bytes:
         assert self.made is not None
@@ -314,7 +315,9 @@ class Phone:
 
     async def configure(self, channel: bytes = b"", **options: Any) -> wire.ConfigurationAnswer:
         """Bring a sealed configuration; `channel` is the key of an app that is to be listed."""
-        sealed = self._world.sealing.seal(await self.evidence(), server_time=int(time.time()), **options)
+        sealed = self._world.sealing.seal(
+            await self.evidence(), server_time=int(self._world.server.clock()), **options
+        )
         request = wire.ConfigurationRequest(sealed, APP_KEY, channel, name="phone" if channel else "")
         answer = await self.ask(wire.CONFIG, request, wire.ConfigurationAnswer)
         assert isinstance(answer, wire.ConfigurationAnswer)
@@ -346,9 +349,12 @@ async def agent_world(
     presence: Presence = "display",
     seal: Seal = "hybrid",
     server: Server | None = None,
+    relay_urls: Sequence[str] = (),
+    server_channel: bytes = b"",
     make: Callable[..., Made] = make_birth,
 ) -> AsyncIterator[World]:
-    """A device that nobody owns, before its first power-up; `make` makes it."""
+    """A device that nobody owns, before its first power-up; `make` makes it. Its configurations name the relay and
+    the channel key of its server."""
     server = server or Server(directory)
     first_contact, device = await server.start()
     origin = f"https://localhost:{first_contact}"
@@ -357,11 +363,14 @@ async def agent_world(
         anchors=[server.authority.certificate],
         first_contact_url=origin,
         device_url=f"https://localhost:{device}",
+        relay_urls=relay_urls,
+        server_channel=server_channel,
     )
     server.made = make(
         directory / "birth", origin=origin, root_spki_sha256=sealing.root_spki_sha256, presence=presence, seal=seal
     )
-    hosts = [f"localhost:{first_contact}", f"localhost:{device}"]
+    relays = [url.partition("://")[2] for url in relay_urls]
+    hosts = [f"localhost:{first_contact}", f"localhost:{device}", *relays]
     async with premises_server(directory, hosts) as socket:
         world = World(directory, socket, server, sealing, server.made, environment, command)
         try:

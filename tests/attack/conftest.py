@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.attack.channel_site import ChannelSite
+from tests.access_world import Site as AccessSite
+from tests.access_world import access_site
+from tests.attack.channel_site import ACTUATOR, ChannelSite
 from tests.attack.factor_site import FactorSite, factor_site
 from tests.attack.nodes import Nodes, nodes_of
 from tests.attack.relay_site import RelaySite
@@ -100,4 +102,11 @@ async def _world_of(grounds: Site, model: str) -> AsyncIterator[World]:
 async def two_nodes(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RelaySite]:
     """A server of two relay nodes, with premises."""
     async with RelaySite.open(tmp_path_factory.mktemp("two"), postgres_url, lamps=6) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def granting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AccessSite]:
+    """A device that notes what it carries out, and a server that grants access to it."""
+    async with access_site(tmp_path_factory.mktemp("granting"), str(ACTUATOR)) as opened:
         yield opened

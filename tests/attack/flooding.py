@@ -141,7 +141,7 @@ class Crowd:
 
 class Datagrams:
     """Sockets of UDP at many addresses, that all send to one. `answers` counts what came back; `largest_gain` is by
-    how many bytes an answer was larger than the question."""
+    how many bytes an answer was larger than the question. `sent` and `received` are bytes."""
 
     def __init__(self, sources: Sequence[str]) -> None:
         self.sources = sources
@@ -149,6 +149,8 @@ class Datagrams:
         self._asked: dict[asyncio.DatagramTransport, int] = {}
         self.answers = 0
         self.largest_gain = 0
+        self.sent = 0
+        self.received = 0
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -171,6 +173,7 @@ class Datagrams:
             transport = self._transports[number % len(self._transports)]
             asked = datagram.encode(Datagram(Type.CONFIRMABLE, number & 0xFFFF, question()))
             self._asked[transport] = len(asked)
+            self.sent += len(asked)
             transport.sendto(asked)
             transport.sendto(nonsense[number % len(nonsense)])
             if number % 20 == 0:
@@ -178,6 +181,7 @@ class Datagrams:
 
     def answered(self, transport: asyncio.DatagramTransport, size: int) -> None:
         self.answers += 1
+        self.received += size
         self.largest_gain = max(self.largest_gain, size - self._asked[transport])
 
 

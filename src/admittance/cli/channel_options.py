@@ -10,8 +10,10 @@ from admittance.cli.devices_life import device_id_of
 from admittance.client.channel.connecting import connect
 from admittance.client.channel.device_channel import DeviceChannel
 from admittance.client.channel.known_devices import KnownDevice
+from admittance.client.possession.connecting import connect_with_key
+from admittance.client.possession.key_store import HeldKey, KeyStore
 from admittance.client.session_store import SessionStore
-from admittance.errors import Malformed
+from admittance.errors import Malformed, NotFound
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -41,6 +43,40 @@ def with_channel(
             return await work(channel, known)
 
     return asyncio.run(run())
+
+
+def with_device(store: SessionStore, device: str, local: bool, work: Callable[[DeviceChannel], Awaitable[T]]) -> T:
+    """Run `work` with a channel to a device that the profile knows, or else by the key that it has of the device.
+
+    Raises `NotFound` where it has neither, and what opening the channel and `work` raise.
+    """
+    try:
+        known = known_device(store, device)
+        opening = connect(store, known.device_id, local=local, told=_tell)
+    except NotFound:
+        held = held_key(store, device)
+        if held is None:
+            raise
+        opening = connect_with_key(store, held, local=local, told=_tell)
+
+    async def run() -> T:
+        async with opening as channel:
+            return await work(channel)
+
+    return asyncio.run(run())
+
+
+def held_key(store: SessionStore, text: str) -> HeldKey | None:
+    """The key that the profile has of the device of an id, a setup code's URL, or a name. Raises `Conflict`."""
+    keys = KeyStore(store.directory)
+    try:
+        device_id = device_id_of(text)
+    except Malformed:
+        device_id = ""
+    try:
+        return keys.find(device_id) if device_id else keys.named(text)
+    except NotFound:
+        return None
 
 
 def _tell(text: str) -> None:

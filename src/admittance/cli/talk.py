@@ -8,12 +8,11 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 
-from admittance.cli.channel_options import local_option, with_channel
+from admittance.cli.channel_options import local_option, with_device
 from admittance.cli.output import emit, json_option
 from admittance.cli.profile import profile_option
 from admittance.client.channel.content import Content
 from admittance.client.channel.device_channel import REQUEST_TIMEOUT_S, DeviceChannel
-from admittance.client.channel.known_devices import KnownDevice
 from admittance.client.session_store import SessionStore
 from admittance.errors import Malformed
 from admittance.wire.coap import codes
@@ -54,7 +53,8 @@ def body_options(command: F) -> F:
 def talk(context: click.Context, device: str) -> None:
     """Talk to a DEVICE (its id, its setup code or its name): through the server, which can read nothing, or --local.
 
-    The device must know this app: the app that provisioned it is known, others are let in by `admit credentials`.
+    The device must know this app: the app that provisioned it is known, others are let in by `admit credentials`. A
+    guest talks by the key that it has of the device.
 
     \b
     Examples:
@@ -85,10 +85,10 @@ def get(
       admit talk camera-1 get /snapshot --raw > snapshot.jpg
     """
 
-    async def work(channel: DeviceChannel, _: KnownDevice) -> Content:
+    async def work(channel: DeviceChannel) -> Content:
         return await channel.get(path, timeout_s=timeout_s)
 
-    content = with_channel(store, device, local, work)
+    content = with_device(store, device, local, work)
     if raw:
         click.echo(content.payload, nl=False)
     else:
@@ -117,7 +117,7 @@ def put(
     if content is None:
         raise click.UsageError("Give what to set: --text, --json-body, --cbor or --file.")
     show(
-        with_channel(store, device, local, lambda channel, _: channel.put(path, content, timeout_s=timeout_s)),
+        with_device(store, device, local, lambda channel: channel.put(path, content, timeout_s=timeout_s)),
         as_json,
     )
 
@@ -188,7 +188,7 @@ def observe(
       admit talk climate-1 observe /sensors/temperature --count 10 --json
     """
 
-    async def work(channel: DeviceChannel, _: KnownDevice) -> None:
+    async def work(channel: DeviceChannel) -> None:
         left = count
         async with aclosing(channel.observe(path, timeout_s=timeout_s)) as contents:
             async for content in contents:
@@ -197,7 +197,7 @@ def observe(
                 if left == 0:
                     return
 
-    until_interrupted(lambda: with_channel(store, device, local, work))
+    until_interrupted(lambda: with_device(store, device, local, work))
 
 
 @talk.command()
@@ -221,14 +221,14 @@ def proxy(device: str, /, port: int, local: bool, store: SessionStore, as_json: 
     """
     from admittance.client.channel.proxy import serve_proxy
 
-    async def work(channel: DeviceChannel, _: KnownDevice) -> None:
+    async def work(channel: DeviceChannel) -> None:
         async with serve_proxy(channel, port) as served:
             uri = f"coap://127.0.0.1:{served}"
             shown = {"event": "listening", "port": served, "uri": uri}
             emit(shown if as_json else f"{channel.device_id} is at {uri}", as_json)
             await asyncio.Event().wait()
 
-    until_interrupted(lambda: with_channel(store, device, local, work))
+    until_interrupted(lambda: with_device(store, device, local, work))
 
 
 def body_of(
@@ -270,7 +270,7 @@ def ask(
     send: Callable[[DeviceChannel], Awaitable[Content]],
 ) -> None:
     """Send a request, and show its answer."""
-    show(with_channel(store, device, local, lambda channel, _: send(channel)), as_json)
+    show(with_device(store, device, local, send), as_json)
 
 
 def until_interrupted(work: Callable[[], None]) -> None:

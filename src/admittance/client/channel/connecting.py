@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -14,14 +14,19 @@ from admittance.client.channel.device_channel import DeviceChannel
 from admittance.client.channel.known_devices import KnownDevice
 from admittance.client.channel.link import Way
 from admittance.client.channel.local_link import Find, LocalWay
+from admittance.client.channel.opener import WaysOpener
 from admittance.client.channel.relay_link import RelayWay
-from admittance.client.channel.session import Session
 from admittance.client.network import PhoneNetwork, connect_from_host, transport
 from admittance.client.session_store import SessionStore
-from admittance.errors import AdmittanceError, AuthenticationFailed, NetworkFailure, NotFound, RelayBusy, Unavailable
+from admittance.errors import AuthenticationFailed, NotFound
 from admittance.protocol.channel.channel import Channel
 from admittance.protocol.channel.edhoc import ChannelKey
 from admittance.wire.channel import Credential
+
+REFUSED: Final = (
+    "The device does not let this app in: the app was removed from the device's list, or the device was reset. "
+    "Have another app add this one (admit credentials add), or set the device up again."
+)
 
 
 @asynccontextmanager
@@ -72,21 +77,37 @@ async def connect_as(
     async with AsyncExitStack() as stack:
         ways: list[Way] = []
         if not local:
-            ways.append(await _relay_way(stack, store, device, network))
+
+            def remember(relay_urls: Sequence[str]) -> None:
+                _update(store, device, relay_urls=relay_urls)
+
+            way = relay_way(stack, store, device.device_id, device.origin, device.relay_urls, remember, network)
+            ways.append(await way)
         if network is None:
             ways.append(LocalWay(device.device_id, find or discovery.find))
-        opener = _Opener(device, key, ways, lambda: _update(store, device, admission=b""))
+        channels = _AppChannels(device, key, lambda: _update(store, device, admission=b""))
+        opener = WaysOpener(ways, channels.make, REFUSED, channels.opened)
         channel = DeviceChannel(device.device_id, opener, told=told)
         yield await stack.enter_async_context(channel)
 
 
-async def _relay_way(
-    stack: AsyncExitStack, store: SessionStore, device: KnownDevice, network: PhoneNetwork | None
+async def relay_way(
+    stack: AsyncExitStack,
+    store: SessionStore,
+    device_id: str,
+    origin: str,
+    relay_urls: Sequence[str],
+    remember: Callable[[Sequence[str]], None],
+    network: PhoneNetwork | None,
 ) -> RelayWay:
+    """The way to a device of the server at `origin` (empty: of the login's) through the relay, with the stored login.
+
+    `remember` takes the relay's URLs where `relay_urls` were not right. Raises `AuthenticationFailed`.
+    """
     session = store.load()
-    if device.origin not in ("", session.origin):
+    if origin not in ("", session.origin):
         raise AuthenticationFailed(
-            f"{device.device_id} is connected to {device.origin}, and you are logged in to {session.origin}. "
+            f"{device_id} is connected to {origin}, and you are logged in to {session.origin}. "
             "Log in there: admit account login"
         )
     trust = session.trust()
@@ -95,47 +116,31 @@ async def _relay_way(
 
     async def discover() -> Sequence[str]:
         urls = (await api.discover()).relay[:MAX_RELAYS]
-        _update(store, device, relay_urls=urls)
+        remember(urls)
         return urls
 
     connection = connect_from_host if network is None else network.open_connection
-    return RelayWay(device.device_id, api, device.relay_urls, discover, connection, trust)
+    return RelayWay(device_id, api, relay_urls, discover, connection, trust)
 
 
-@dataclass
-class _Opener:
-    """Opens a channel on the first way that leads to the device."""
+class _AppChannels:
+    """Makes channels by an app's key; an admission goes with them until the device has taken it."""
 
-    device: KnownDevice
-    key: ChannelKey
-    ways: Sequence[Way]
-    admitted: Callable[[], None]
+    def __init__(self, device: KnownDevice, key: ChannelKey, admitted: Callable[[], None]) -> None:
+        self._peer = Credential.from_spki(device.channel)
+        self._admission = device.admission
+        self._key = key
+        self._admitted = admitted
 
-    async def __call__(self) -> Session:
-        failure: AdmittanceError | None = None
-        for way in self.ways:
-            try:
-                return await self._open(way)
-            except RelayBusy:
-                raise
-            except (NetworkFailure, Unavailable) as error:
-                failure = failure or error
-        raise failure or Unavailable("There is no way to the device.")
-
-    async def _open(self, way: Way) -> Session:
-        link = await way.open()
-        channel = Channel.initiator(
-            self.key,
-            Credential.from_spki(self.device.channel),
-            random=os.urandom,
-            admission=self.device.admission,
-            datagrams=link.datagrams,
+    def make(self, datagrams: bool) -> Channel:
+        return Channel.initiator(
+            self._key, self._peer, random=os.urandom, admission=self._admission, datagrams=datagrams
         )
-        session = await Session.open(link, channel)
-        if self.device.admission:
-            self.device = msgspec.structs.replace(self.device, admission=b"")
-            self.admitted()
-        return session
+
+    def opened(self) -> None:
+        if self._admission:
+            self._admission = b""
+            self._admitted()
 
 
 def _update(store: SessionStore, device: KnownDevice, **changes: object) -> None:

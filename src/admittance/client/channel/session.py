@@ -32,8 +32,9 @@ _Answers: TypeAlias = "asyncio.Queue[ResponseReceived | AdmittanceError]"
 class Session:
     """Pumps messages between a link and a channel. Made by `open`; `ended` tells why it is over."""
 
-    def __init__(self, link: Link, channel: Channel) -> None:
+    def __init__(self, link: Link, channel: Channel, refused: str) -> None:
         self._link = link
+        self._refused = refused
         self._channel = channel
         self._waiting: dict[int, _Answers] = {}
         self._established: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -42,13 +43,13 @@ class Session:
         self.ended: AdmittanceError | None = None
 
     @classmethod
-    async def open(cls, link: Link, channel: Channel) -> Self:
-        """Run the handshake.
+    async def open(cls, link: Link, channel: Channel, refused: str) -> Self:
+        """Run the handshake; `refused` is what people are told where the device refuses it.
 
         Raises `AuthenticationFailed` when either side does not accept the other, `Unavailable` when the device does
         not answer in time, and what the link raises; the link is closed then.
         """
-        session = cls(link, channel)
+        session = cls(link, channel, refused)
         session._tasks = [asyncio.create_task(session._receive()), asyncio.create_task(session._send())]
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
@@ -159,7 +160,7 @@ class Session:
                 self._channel.respond(event.handle, CoapMessage(codes.NOT_FOUND))
                 self._news.set()
             case Ended():
-                self._end(event.error if self._established.done() else _refusal(event.error))
+                self._end(event.error if self._established.done() else self._refusal(event.error))
             case ObservationEnded():
                 pass
 
@@ -171,6 +172,14 @@ class Session:
             answers.get_nowait()
         answers.put_nowait(answer)
 
+    def _refusal(self, error: AdmittanceError) -> AdmittanceError:
+        """Why the handshake failed, with the next step."""
+        if not isinstance(error, AuthenticationFailed):
+            return error
+        refusal = AuthenticationFailed(self._refused)
+        refusal.__cause__ = error
+        return refusal
+
     def _end(self, error: AdmittanceError) -> None:
         """Report everything that waits, once, as lost."""
         if self.ended is not None:
@@ -181,18 +190,6 @@ class Session:
         self._channel.lost(error)
         self._dispatch()
         self._news.set()
-
-
-def _refusal(error: AdmittanceError) -> AdmittanceError:
-    """Why the handshake failed, with the next step."""
-    if not isinstance(error, AuthenticationFailed):
-        return error
-    refusal = AuthenticationFailed(
-        "The device does not let this app in: the app was removed from the device's list, or the device was reset. "
-        "Have another app add this one (admit credentials add), or set the device up again."
-    )
-    refusal.__cause__ = error
-    return refusal
 
 
 async def _next(answers: _Answers) -> ResponseReceived:

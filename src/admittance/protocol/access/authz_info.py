@@ -175,7 +175,9 @@ class PossessionOpening:
             return None
         if not self.token:
             return self._authz_info(now)
-        return self._again(Unavailable("The device did not answer in time."), now)
+        if self._derived is None:
+            return self._again(Unavailable("The device did not answer in time."), now)
+        return self._again(AuthenticationFailed("The device took the token, and proved no key."), now)
 
     def _authz_info(self, now: float) -> CoapMessage:
         self._attempts += 1

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from admittance.errors import Malformed
@@ -61,6 +61,7 @@ def test_a_window_holds_when_the_clock_on_the_wall_says_so(weekly: WeeklyHours, 
     assert window.holds(now) is on_the_wall(now, weekly)
 
 
+@settings(deadline=None)
 @given(hours, st.integers(2010, 2030), st.integers(-90, 90), st.data())
 def test_it_does_so_around_every_change_of_the_clocks(
     weekly: WeeklyHours, year: int, minutes: int, data: st.DataObject

@@ -1,0 +1,58 @@
+"""From a possession key to a channel: through the relay with a login, or over the local network without anything."""
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from admittance.client.channel import discovery
+from admittance.client.channel.connecting import relay_way
+from admittance.client.channel.device_channel import DeviceChannel
+from admittance.client.channel.link import Way
+from admittance.client.channel.local_link import Find, LocalWay
+from admittance.client.channel.opener import WaysOpener
+from admittance.client.network import PhoneNetwork
+from admittance.client.possession.key_store import HeldKey, KeyStore
+from admittance.client.session_store import SessionStore
+from admittance.protocol.channel.channel import Channel
+
+REFUSED: Final = (
+    "The device does not take this key: its access was used up, has ended or was revoked, or the device has another "
+    "owner. Ask for another key, or ask the owner."
+)
+
+
+@asynccontextmanager
+async def connect_with_key(
+    store: SessionStore,
+    held: HeldKey,
+    *,
+    network: PhoneNetwork | None = None,
+    local: bool = False,
+    told: Callable[[str], None] = lambda _: None,
+    find: Find | None = None,
+) -> AsyncIterator[DeviceChannel]:
+    """An open channel to the device of `held`, which is good for what the key's grant allows.
+
+    The arguments are those of `connecting.connect_as`, and so are the errors: `AuthenticationFailed` says that the
+    device does not take the key.
+    """
+    keys = KeyStore(store.directory)
+
+    def remember(relay_urls: Sequence[str]) -> None:
+        keys.keep(msgspec.structs.replace(held, relay_urls=list(relay_urls)))
+
+    def make(datagrams: bool) -> Channel:
+        return Channel.possessor(held.key, random=os.urandom, datagrams=datagrams)
+
+    async with AsyncExitStack() as stack:
+        ways: list[Way] = []
+        if not local:
+            way = relay_way(stack, store, held.device_id, held.origin, held.relay_urls, remember, network)
+            ways.append(await way)
+        if network is None:
+            ways.append(LocalWay(held.device_id, find or discovery.find))
+        channel = DeviceChannel(held.device_id, WaysOpener(ways, make, REFUSED), told=told)
+        yield await stack.enter_async_context(channel)
