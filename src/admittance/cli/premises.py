@@ -47,7 +47,7 @@ def premises() -> None:
     "--air",
     "air_path",
     type=click.Path(path_type=Path),
-    help="Unix socket of the Bluetooth controllers, for unix:PATH of devices and apps. Without it there is no Bluetooth.",
+    help="Unix socket of the Bluetooth controllers, named unix:PATH by devices and apps. Without it there is none.",
 )
 @json_option
 def run(path: Path, socket_path: Path, air_path: Path | None, as_json: bool) -> None:

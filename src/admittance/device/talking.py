@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from admittance.device.access.access import Access
 from admittance.device.access.enforcement import Enforcement
 from admittance.device.access.hints import Hints
-from admittance.device.access.resource import access_resource
+from admittance.device.access.offline import OfflineTokens
+from admittance.device.access.resource import access_resource, epoch_list_resource
 from admittance.device.applications import Application
 from admittance.device.channel.conversations import Conversations, Identity
 from admittance.device.clock import TrustedClock
@@ -90,13 +92,16 @@ class Talking:
         birth = made.birth
         built_in = BuiltIn(Facts(birth.device_id, birth.model, firmware), memory, clock, ports.log, open_access_point)
         enforcement = Enforcement(memory, clock, ports.log)
+        offline = OfflineTokens(birth.server_origin, birth.device_id, memory, clock, ports.random, ports.log)
+        access = Access(enforcement, offline)
+        resources = (*built_in.resources(), access_resource(enforcement), epoch_list_resource(offline))
         own = () if self._application is None else self._application.resources.values()
         self._conversations = Conversations(
             Identity(birth.device_id, ChannelKey(load_private_key(memory.record.keys.channel))),
             memory,
             clock,
-            Dispatcher(Tree([*built_in.resources(), access_resource(enforcement), *own]), enforcement, ports.log),
-            Possessors(enforcement.find, enforcement.standing, Hints(birth.server_origin, birth.device_id)),
+            Dispatcher(Tree([*resources, *own]), access, ports.log),
+            Possessors(access.find, access.standing, Hints(birth.server_origin, birth.device_id, offline.nonce)),
             ports.random,
             ports.log,
         )

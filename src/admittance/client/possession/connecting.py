@@ -7,11 +7,9 @@ from typing import Final
 
 import msgspec
 
-from admittance.client.channel import discovery
-from admittance.client.channel.connecting import relay_way
+from admittance.client.channel.connecting import relay_way, ways_nearby
 from admittance.client.channel.device_channel import DeviceChannel
-from admittance.client.channel.link import Way
-from admittance.client.channel.local_link import Find, LocalWay
+from admittance.client.channel.local_link import Find
 from admittance.client.channel.opener import WaysOpener
 from admittance.client.network import PhoneNetwork
 from admittance.client.possession.key_store import HeldKey, KeyStore
@@ -31,6 +29,7 @@ async def connect_with_key(
     *,
     network: PhoneNetwork | None = None,
     local: bool = False,
+    ble: str = "",
     told: Callable[[str], None] = lambda _: None,
     find: Find | None = None,
 ) -> AsyncIterator[DeviceChannel]:
@@ -48,11 +47,9 @@ async def connect_with_key(
         return Channel.possessor(held.key, random=os.urandom, datagrams=datagrams)
 
     async with AsyncExitStack() as stack:
-        ways: list[Way] = []
-        if not local:
+        ways = ways_nearby(held.device_id, network, ble, find)
+        if not ble and not local:
             way = relay_way(stack, store, held.device_id, held.origin, held.relay_urls, remember, network)
-            ways.append(await way)
-        if network is None:
-            ways.append(LocalWay(held.device_id, find or discovery.find))
+            ways.insert(0, await way)
         channel = DeviceChannel(held.device_id, WaysOpener(ways, make, REFUSED), told=told)
         yield await stack.enter_async_context(channel)

@@ -13,8 +13,8 @@ BUILT_IN: Final = ("climate", "lock", "monitor")
 
 
 def load(text: str) -> Application:
-    """``climate``, ``lock`` or ``monitor``, with an argument behind a colon if it takes one, or the path of a Python file that
-    has an `Application` named ``app``. Raises `ConfigurationError`."""
+    """``climate``, ``lock`` or ``monitor``, with an argument behind a colon if it takes one, or the path of a Python
+    file that has an `Application` named ``app``. Raises `ConfigurationError`."""
     name, _, argument = text.partition(":")
     if name in BUILT_IN:
         made: Application = import_module(f"admittance.device.applications.{name}").make(argument)

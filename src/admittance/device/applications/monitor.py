@@ -70,7 +70,7 @@ def make(argument: str) -> Application:
     @app.resource(ALARM, methods=("GET", "PUT"), observable=True, title="Alarm")
     async def alarmed(request: Request) -> Content:
         if request.method == "PUT":
-            alarm.change(request.decoded())
+            alarm.change(request.value())
             app.changed(ALARM)
         sounding = alarm.sounds_at(heart_rate.read())
         return Content.cbor(

@@ -16,7 +16,7 @@ from admittance.protocol.access.device_nonces import DeviceNonces
 from admittance.protocol.access.epoch_list import verify_epoch_list
 from admittance.protocol.access.offline_token import Audience, Standing, VerifiedToken, check_not_passed, verify
 from admittance.protocol.access.offline_token import check_time as check_time_of
-from admittance.wire.access import GrantedKey
+from admittance.wire.access import OfflineKey
 from admittance.wire.message import Message, Unsigned
 
 MAX_TOKENS: Final = 32
@@ -56,7 +56,8 @@ class _Accepted:
 
 @dataclass
 class OfflineAccess:
-    """See the module. `record` and `floor` (Unix time) are to be on the disk before an answer is given.
+    """See the module. `record` is to be on the disk before an answer is given; `floor` is the latest Unix time that
+    a signed message told of, which has certainly passed.
 
     `audience` is asked at each use, because a device learns the server's keys in its sealed configuration.
     """
@@ -79,7 +80,7 @@ class OfflineAccess:
             self.record, self._expired = record, 0
             self._accepted.clear()
 
-    def accept(self, data: bytes, epoch: int, at: Instant) -> GrantedKey:
+    def accept(self, data: bytes, epoch: int, at: Instant) -> OfflineKey:
         """The key of a token that is good at `at`, on a device of `epoch`.
 
         Raises what `verify` raises, and `TimeUnknown`, `WrongNonce`, `OutsideWindow`, `Expired` and `QuotaExceeded`.
@@ -94,19 +95,16 @@ class OfflineAccess:
         self._accepted[token.key.token] = known
         return token.key
 
-    def standing(self, key: GrantedKey) -> GrantedKey:
-        """The key of an open channel, unless it was ended: then raises `NotFound`."""
-        if self._accepted.get(key.token) is None:
-            raise NotFound("The token was ended.")
+    def standing(self, key: OfflineKey, epoch: int) -> OfflineKey:
+        """The key of an open channel, unless it was ended: then raises `NotFound` or `WrongEpoch`."""
+        self._check_epoch(epoch)
+        self._find(key)
         return key
 
-    def check(self, key: GrantedKey, at: Instant) -> None:
+    def check(self, key: OfflineKey, at: Instant) -> None:
         """Raises `OutsideWindow` unless `key` is good at `at`, and `NotFound` if it was ended."""
-        accepted = self._accepted.get(key.token)
-        if accepted is None:
-            raise NotFound("The token was ended.")
         try:
-            self._check(accepted, at)
+            self._check(self._find(key), at)
         except Expired as error:
             raise OutsideWindow("This access has ended.") from error
 
@@ -120,6 +118,12 @@ class OfflineAccess:
             self.record = replace(self.record, lowest_sequence=lowest)
             self._accepted = {token: each for token, each in self._accepted.items() if each.token.sequence >= lowest}
         self.floor = max(self.floor, told.issued_at)
+
+    def _find(self, key: OfflineKey) -> _Accepted:
+        accepted = self._accepted.get(key.token)
+        if accepted is None:
+            raise NotFound("The token was ended.")
+        return accepted
 
     def _check_epoch(self, epoch: int) -> None:
         self.begin_epoch(epoch)
@@ -145,7 +149,7 @@ class OfflineAccess:
         if at.trusted:
             check_time_of(token, at.unix)
             return
-        check_not_passed(token, max(at.unix, self.floor))
+        check_not_passed(token, at.unix)
         if accepted.ends_at is None:
             raise TimeUnknown("This device has not heard the time: fetch a token with the nonce that it gives.")
 

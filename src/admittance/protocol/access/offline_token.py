@@ -7,6 +7,7 @@ anything is decrypted.
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,7 +25,7 @@ from admittance.errors import (
 from admittance.protocol.access.encrypted_key import decrypt_key, encrypt_key
 from admittance.protocol.signing import Signer, load_public_key, sign1, verify1
 from admittance.wire import cwt
-from admittance.wire.access import GrantedKey
+from admittance.wire.access import OfflineKey
 from admittance.wire.channel import Permission, kid_of
 from admittance.wire.cose import KID, Sign1
 from admittance.wire.cose_key import SymmetricCoseKey
@@ -80,7 +81,7 @@ class Standing:
 class VerifiedToken:
     """A token that is genuine, for this device and not ended; whether its time has come is still to be checked."""
 
-    key: GrantedKey
+    key: OfflineKey
     sequence: int
     issued_at: int
     cnonce: bytes
@@ -137,7 +138,7 @@ def verify(data: bytes, audience: Audience, standing: Standing) -> VerifiedToken
     inner = decrypt_key(token.confirmation.encrypted, audience.access_key)
     if inner.kid != claims.cti or len(inner.k) != SECRET_BYTES:
         raise Malformed("a token whose key has another id, or another size")
-    key = GrantedKey(
+    key = OfflineKey(
         token=claims.cti,
         master_secret=inner.k,
         grant=token.standing.grant,
@@ -146,6 +147,7 @@ def verify(data: bytes, audience: Audience, standing: Standing) -> VerifiedToken
         not_before=token.not_before,
         expires_at=token.expires_at,
         uses=0,
+        token_sha256=sha256(data).digest(),
     )
     return VerifiedToken(key, token.standing.sequence, token.issued_at, claims.cnonce, claims.exi_s)
 

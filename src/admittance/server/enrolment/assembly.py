@@ -218,6 +218,7 @@ def _addresses(foundation: Foundation) -> ServerAddresses:
         anchors=(foundation.keystore.tls_anchor.certificate_der,),
         relay_urls=config.device_relay_urls,
         server_channel=foundation.keystore.channel_spki if config.has_relay else b"",
+        token_keys=foundation.keystore.device_token_spkis,
     )
 
 

@@ -102,6 +102,7 @@ class SealingServer:
             renew_after_s=3600,
             relay_urls=list(self.relay_urls),
             server_channel=self.server_channel,
+            token_keys=[],
         )
         keys = evidence.public_keys
         return seal(
