@@ -188,6 +188,10 @@ class House:
                 self.level = int(request.field("level"))
             return Content.cbor({"level": self.level})
 
+        @app.resource("/echo", methods=("PUT",))
+        async def echo(request: Request) -> Content:
+            return Content(request.payload)
+
         @app.resource("/broken")
         async def broken(_request: Request) -> Content:
             raise ZeroDivisionError
