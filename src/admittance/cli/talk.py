@@ -63,6 +63,7 @@ def talk(context: click.Context, device: str, ble: str) -> None:
       admit talk climate-1 observe /sensors/temperature --json
       admit talk lock-1 put /lock --cbor '{"state": "unlocked"}'
       admit talk lock-1 proxy
+      admit talk --ble usb:0 monitor-1 get /measurements
     """
     context.obj = Target(device, ble)
 
@@ -218,6 +219,7 @@ def proxy(to: Target, /, port: int, local: bool, store: SessionStore, as_json: b
     \b
     Examples:
       admit talk lock-1 proxy
+      admit talk --ble usb:0 monitor-1 get /measurements
       coap-client-notls coap://127.0.0.1/lock
     """
     from admittance.client.channel.proxy import serve_proxy
