@@ -28,6 +28,9 @@ from starlette.types import ASGIApp
 from admittance.client.dpop import DpopKey
 from admittance.protocol.sealing import HybridSealKey
 from admittance.protocol.sealing.keys import HYBRID_SUITE
+from admittance.server.access import assembly as access_services
+from admittance.server.access.clients import FIRST_PARTY
+from admittance.server.access.sessions import new_session_id
 from admittance.server.accounts import routes as account_routes
 from admittance.server.accounts import service as account_service
 from admittance.server.app import application
@@ -104,6 +107,8 @@ class _Phone:
         """A phone that is logged in at a server with the log going to memory."""
         configure_logs("json", "info", io.StringIO())
         foundation = world.foundation
+        ground = access_services.ground_of(foundation)
+        logins = access_services.login_services(ground)
         accounts = account_service.build(
             database=foundation.database,
             clock=foundation.clock,
@@ -113,6 +118,7 @@ class _Phone:
             code_key=foundation.keystore.code_key,
             dpop_nonce_key=foundation.keystore.dpop_nonce_key,
             default_quota=DEVICES + WARM_UP,
+            sessions=logins.sessions,
         )
         routes = [
             *account_routes.routes(accounts, origin=ORIGIN, count_devices=world.services.fleet.count),
@@ -124,11 +130,22 @@ class _Phone:
             Guard(application(world.services.first_contact_routes()), "first_contact"),
         )
         invite = await accounts.invites.create(email=_EMAIL, operator=False, quota=DEVICES + WARM_UP, actor="bench")
-        await accounts.invites.accept(
+        account_id = await accounts.invites.accept(
             secret=invite.secret, email=_EMAIL, password=_PASSWORD, display_name="Ann", source="127.0.0.1"
         )
-        answer = await phone._ask("/api/tokens", {"email": _EMAIL, "password": _PASSWORD})
-        phone._token = answer["access_token"]
+        async with foundation.database.transaction() as connection:
+            session = await logins.sessions.begin(
+                connection,
+                session_id=new_session_id(),
+                account_id=account_id,
+                client=FIRST_PARTY,
+                jkt=phone._key.jkt,
+                scope=FIRST_PARTY.scope,
+                audience=ORIGIN,
+                by="bench",
+                now=foundation.clock(),
+            )
+        phone._token = logins.sessions.answer(session, refreshable=False).access_token
         return phone
 
     async def onboard(self) -> None:
@@ -154,7 +171,7 @@ class _Phone:
 
     async def _ask(self, path: str, content: dict[str, Any]) -> Any:
         if self._nonce is None:
-            _, headers, _ = await self._call(self._people, "/api/tokens", self._headers("/api/tokens"), b"{}")
+            _, headers, _ = await self._call(self._people, path, self._headers(path), b"{}")
             self._nonce = headers["dpop-nonce"]
         status, _, answer = await self._counted(self._people, path, self._headers(path), msgspec.json.encode(content))
         if status >= 300:

@@ -29,6 +29,7 @@ from admittance.protocol.sealing import (
     spki_sha256,
 )
 from admittance.protocol.signing import Signer, SoftwareSigner
+from admittance.server.access import assembly as access_services
 from admittance.server.accounts import service as account_service
 from admittance.server.accounts.model import AuthenticatedAccount
 from admittance.server.accounts.passwords import PasswordHashes
@@ -51,6 +52,7 @@ from admittance.wire.device_id import device_id, registry_key
 from admittance.wire.enrolment import Factor
 from admittance.wire.evidence import Claims, Evidence, PublicKeys, SealAlgorithm
 from admittance.wire.manifest import DeviceSecrets, ManifestEntry, Presence, encode_line, encode_secrets, secrets_info
+from tests.logins import authenticated
 
 START = 1_800_000_000.0
 ORIGIN = "https://admit.example"
@@ -219,6 +221,8 @@ class World:
                 journal=Journal(folder / "journal.jsonl", self.keystore.audit_key),
             ),
         )
+        ground = access_services.ground_of(self.foundation)
+        self.logins = access_services.login_services(ground)
         self.accounts = account_service.build(
             database=database,
             clock=self.clock,
@@ -228,8 +232,10 @@ class World:
             code_key=self.keystore.code_key,
             dpop_nonce_key=self.keystore.dpop_nonce_key,
             default_quota=self.foundation.config.policy.quota,
+            sessions=self.logins.sessions,
             hashes=PasswordHashes(memory_kib=8, passes=1),
         )
+        self.access = access_services.build(ground, self.accounts, self.logins)
         self.services = assembly.build(self.foundation, self.accounts.passwords)
         self.importer = assembly.manifest_import(self.foundation)
         root = x509.load_der_x509_certificate(self.keystore.configuration_root)
@@ -250,7 +256,7 @@ class World:
                     created_at=int(self.clock()),
                 )
             )
-        return AuthenticatedAccount(name, f"{name}@example.org", operator, f"jkt-{name}")
+        return authenticated(name, operator=operator, jkt=f"jkt-{name}")
 
     def device(self, model: str = "lamp", seal: SealAlgorithm = "classic", *, certified: bool = False) -> FakeDevice:
         """A device as its maker made it; the server does not know it yet."""

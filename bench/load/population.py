@@ -1,7 +1,6 @@
 """Accounts, apps and enrolled devices, put into a server's database as onboarding leaves them."""
 
 import hashlib
-import hmac
 import time
 from pathlib import Path
 
@@ -12,8 +11,10 @@ from sqlalchemy import insert
 
 from admittance.client.dpop import DpopKey
 from admittance.protocol.signing import spki_of
-from admittance.server.accounts.secrets_at_rest import SecretHasher, new_secret
-from admittance.server.accounts.store import accounts, tokens
+from admittance.server.access.assembly import ground_of, login_services
+from admittance.server.access.clients import FIRST_PARTY
+from admittance.server.access.sessions import new_session_id
+from admittance.server.accounts.store import accounts
 from admittance.server.devices.model import DeviceRecord
 from admittance.server.devices.store import devices
 from admittance.server.enrolment.issuance import CertificateIssuer
@@ -65,12 +66,24 @@ async def populate(foundation: Foundation, *, device_count: int, account_count: 
     """Add accounts with an app each, and devices that belong to them in turn. The schema must be there."""
     now = int(time.time())
     apps = []
+    logins = login_services(ground_of(foundation))
     async with foundation.database.transaction() as connection:
         for number in range(account_count):
-            app, account, token = _account(foundation, number, now)
-            apps.append(app)
+            key, account = ec.generate_private_key(ec.SECP256R1()), _account(number, now)
             await connection.execute(insert(accounts), account)
-            await connection.execute(insert(tokens), token)
+            session = await logins.sessions.begin(
+                connection,
+                session_id=new_session_id(),
+                account_id=str(account["account_id"]),
+                client=FIRST_PARTY,
+                jkt=DpopKey(key).jkt,
+                scope=FIRST_PARTY.scope,
+                audience=logins.tokens.issuer,
+                by="load",
+                now=now,
+            )
+            token = logins.sessions.answer(session, refreshable=False).access_token
+            apps.append(App(_der(key), _der(ec.generate_private_key(ec.SECP256R1())), token))
         issuer = CertificateIssuer(foundation.keystore.issuing_ca.key, foundation.keystore.issuing_ca.certificate)
         made = [_device(issuer, number % account_count, now) for number in range(device_count)]
         await connection.execute(insert(devices), [record for _, record, _ in made])
@@ -79,11 +92,10 @@ async def populate(foundation: Foundation, *, device_count: int, account_count: 
     return Population(origin, nonce_key, apps, [device for device, _, _ in made])
 
 
-def _account(foundation: Foundation, number: int, now: int) -> tuple[App, dict[str, object], dict[str, object]]:
-    """An account's app, and its rows of `accounts` and `tokens`."""
-    key, channel_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    token, name = new_secret(), f"load{number}"
-    account = {
+def _account(number: int, now: int) -> dict[str, object]:
+    """A row of `accounts`."""
+    name = f"load{number}"
+    return {
         "account_id": name,
         "email": f"{name}@example.org",
         "display_name": name,
@@ -92,14 +104,6 @@ def _account(foundation: Foundation, number: int, now: int) -> tuple[App, dict[s
         "password_hash": "",
         "created_at": now,
     }
-    row = {
-        "token_mac": SecretHasher(_accounts_key(foundation), "token").mac(token),
-        "account_id": name,
-        "jkt": DpopKey(key).jkt,
-        "issued_at": now,
-        "expires_at": now + DAY_S,
-    }
-    return App(_der(key), _der(channel_key), token), account, row
 
 
 def _device(issuer: CertificateIssuer, account: int, now: int) -> tuple[Device, dict[str, object], dict[str, object]]:
@@ -151,11 +155,6 @@ def private_key(der: bytes) -> ec.EllipticCurvePrivateKey:
     key = load_der_private_key(der, None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     return key
-
-
-def _accounts_key(foundation: Foundation) -> bytes:
-    """The key under which `server.accounts.service` stores secrets."""
-    return hmac.digest(foundation.keystore.code_key, b"admittance/accounts/1", "sha256")
 
 
 def _der(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -34,7 +34,24 @@
         ├── NotAllowed               known, but without the authority
         │   ├── AppNotTrusted        a login that knows no more than the password
         │   ├── OutsideWindow        granted access that does not hold yet, or has ended
-        │   └── UsesSpent            granted access that was used as often as it allows
+        │   ├── UsesSpent            granted access that was used as often as it allows
+        │   ├── ScopeMissing         a token whose scope does not cover the request
+        │   └── IntegrityRequired    only an app whose integrity is proven may do this
+        ├── OAuthRefused             an OAuth request was refused; `code` is the `error` of RFC 6749, section 5.2
+        │   ├── InvalidRequest       a parameter is missing, repeated or malformed
+        │   ├── InvalidClient        the client is unknown or did not prove itself
+        │   ├── InvalidGrant         a code, refresh token or device code that does not hold
+        │   ├── UnauthorizedClient   the client may not use this grant
+        │   ├── UnsupportedGrantType
+        │   ├── UnsupportedResponseType
+        │   ├── InvalidScope
+        │   ├── InvalidTarget        a resource that this server issues no token for
+        │   ├── InvalidDpopProof
+        │   ├── AccessDenied         the person said no, or the password is wrong
+        │   ├── AuthorizationPending the person has not answered yet (RFC 8628)
+        │   ├── SlowDown             the device polls too often (RFC 8628)
+        │   ├── ExpiredToken         the device code has expired (RFC 8628)
+        │   └── UnsupportedTokenType
         ├── FactorRequired           an enrolment needs a second factor
         ├── ApprovalPending          the owner has not yet said yes or no
         ├── NotFound
@@ -308,6 +325,104 @@ class UsesSpent(NotAllowed):
     """Granted access that was used as often as it allows."""
 
     code = "uses_spent"
+
+
+class ScopeMissing(NotAllowed):
+    """The token's scope does not cover the request; `scope` would (RFC 6750, section 3.1)."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This login was not given the scope {scope!r}. Log in again and allow it.")
+        self.scope = scope
+
+
+class IntegrityRequired(NotAllowed):
+    """Only an app whose integrity is proven may do this."""
+
+    code = "integrity_required"
+
+
+class OAuthRefused(Refused):
+    """An OAuth request was refused. `code` is the value of `error` (RFC 6749, section 5.2)."""
+
+    code = "invalid_request"
+
+
+class InvalidRequest(OAuthRefused):
+    """A parameter is missing, repeated, malformed or not supported."""
+
+    code = "invalid_request"
+
+
+class InvalidClient(OAuthRefused):
+    """The client is unknown, or did not prove itself; both look the same."""
+
+    code = "invalid_client"
+
+
+class InvalidGrant(OAuthRefused):
+    """A code, refresh token or device code is unknown, expired, used, or of another client or key."""
+
+    code = "invalid_grant"
+
+
+class UnauthorizedClient(OAuthRefused):
+    """The client is not registered for this grant."""
+
+    code = "unauthorized_client"
+
+
+class UnsupportedGrantType(OAuthRefused):
+    code = "unsupported_grant_type"
+
+
+class UnsupportedResponseType(OAuthRefused):
+    code = "unsupported_response_type"
+
+
+class InvalidScope(OAuthRefused):
+    code = "invalid_scope"
+
+
+class InvalidTarget(OAuthRefused):
+    """A resource that is unknown, or for which no token is issued this way (RFC 8707, section 2)."""
+
+    code = "invalid_target"
+
+
+class InvalidDpopProof(OAuthRefused):
+    """The DPoP proof is missing or does not hold (RFC 9449, section 5)."""
+
+    code = "invalid_dpop_proof"
+
+
+class AccessDenied(OAuthRefused):
+    """The person refused, or could not be authenticated."""
+
+    code = "access_denied"
+
+
+class AuthorizationPending(OAuthRefused):
+    """The person has not answered yet: ask again after the interval (RFC 8628, section 3.5)."""
+
+    code = "authorization_pending"
+
+
+class SlowDown(OAuthRefused):
+    """Asked too early: the interval has grown by 5 s (RFC 8628, section 3.5)."""
+
+    code = "slow_down"
+
+
+class ExpiredToken(OAuthRefused):
+    """The device code has expired: begin again (RFC 8628, section 3.5)."""
+
+    code = "expired_token"
+
+
+class UnsupportedTokenType(OAuthRefused):
+    code = "unsupported_token_type"
 
 
 class FactorRequired(Refused):

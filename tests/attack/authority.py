@@ -3,12 +3,21 @@
 ANYBODY = "anybody"
 PASSWORD = "an account's password"
 INVITE = "an invite's secret"
+CLIENT = "a registered client"
+CONFIDENTIAL = "a registered client that proves itself"
+TOKEN_GRANT = "a registered client with a code, a refresh token or credentials of its own"
+TOKEN_HOLDER = "the client of a token, with the token"
+BROWSER = "the browser whose flow it is"
 ACCOUNT = "any account, for itself"
 TRUSTED = "a trusted app of any account, for itself"
 OWNER = "the device's owner, or an operator"
 OWNER_ALONE = "the device's owner"
 ASKED = "the account that the device waits for"
 TRUSTED_ASKED = "a trusted app of the account that the device waits for"
+GIVER = "who gave the grant"
+GUEST = "who gave the grant, or was given it"
+IN_CBOR = "any account, for itself, in CBOR"
+OF_ITS_OWN = "the device's certificate, about its own tokens, in CBOR"
 OPERATOR = "an operator"
 IDENTITY = "the device's identity key"
 CERTIFICATE = "the device's certificate"
@@ -25,8 +34,22 @@ AUTHORITY: dict[Route, str] = {
     ("people", "GET", "/.well-known/admittance"): ANYBODY,
     ("people", "POST", "/api/invites"): OPERATOR,
     ("people", "POST", "/api/invites/accept"): INVITE,
-    ("people", "POST", "/api/tokens"): PASSWORD,
-    ("people", "DELETE", "/api/tokens/current"): ACCOUNT,
+    ("people", "GET", "/.well-known/oauth-authorization-server"): ANYBODY,
+    ("people", "GET", "/oauth/keys"): ANYBODY,
+    ("people", "POST", "/oauth/authorize-challenge"): PASSWORD,
+    ("people", "POST", "/oauth/token"): TOKEN_GRANT,
+    ("people", "POST", "/oauth/revoke"): TOKEN_HOLDER,
+    ("people", "POST", "/oauth/introspect"): CONFIDENTIAL,
+    ("people", "POST", "/oauth/par"): CLIENT,
+    ("people", "POST", "/oauth/device_authorization"): CLIENT,
+    ("people", "GET", "/oauth/authorize"): ANYBODY,
+    ("people", "GET", "/oauth/device"): ANYBODY,
+    ("people", "GET", "/oauth/sign-in"): BROWSER,
+    ("people", "POST", "/oauth/sign-in"): BROWSER,
+    ("people", "GET", "/oauth/device-code"): BROWSER,
+    ("people", "POST", "/oauth/device-code"): BROWSER,
+    ("people", "GET", "/oauth/consent"): BROWSER,
+    ("people", "POST", "/oauth/consent"): BROWSER,
     ("people", "GET", "/api/account"): ACCOUNT,
     ("people", "GET", "/api/networks"): ACCOUNT,
     ("people", "PUT", "/api/networks/{name}"): ACCOUNT,
@@ -44,6 +67,14 @@ AUTHORITY: dict[Route, str] = {
     ("people", "GET", "/api/readings"): OPERATOR,
     ("people", "GET", "/api/relay"): OPERATOR,
     ("people", "POST", "/relay/tickets"): OWNER_ALONE,
+    ("people", "POST", "/api/grants"): OWNER_ALONE,
+    ("people", "GET", "/api/grants"): ACCOUNT,
+    ("people", "POST", "/api/grants/accept"): ACCOUNT,
+    ("people", "GET", "/api/grants/{grant_id}"): GUEST,
+    ("people", "PATCH", "/api/grants/{grant_id}"): GIVER,
+    ("people", "DELETE", "/api/grants/{grant_id}"): GIVER,
+    ("people", "GET", "/api/grants/{grant_id}/history"): GIVER,
+    ("people", "POST", "/ace/token"): IN_CBOR,
     ("people", "POST", "/api/devices/{device_id}/revoke"): OWNER,
     ("people", "POST", "/api/devices/{device_id}/decommission"): OWNER,
     ("people", "POST", "/api/devices/{device_id}/release"): OWNER_ALONE,
@@ -84,6 +115,7 @@ AUTHORITY: dict[Route, str] = {
     ("first_contact", "POST", "/device/enrolment-codes"): TPM,
     ("device", "GET", "/device/status"): CERTIFICATE,
     ("device", "POST", "/device/enrolment-codes"): CERTIFICATE,
+    ("device", "POST", "/ace/introspect"): OF_ITS_OWN,
 }
 PAGES: dict[Route, str] = {
     ("people", "GET", path): ANYBODY for path in ("/invite", "/manual", "/static/invite.js", "/static/page.css")

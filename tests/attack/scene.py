@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import httpx
 
 from admittance.wire import base64url
+from tests.attack.granted_lock import terms
 from tests.attack.site import Enrolment, Login, Row, Site
 from tests.device_world import FakeDevice
 
@@ -20,7 +21,8 @@ REFUSALS = frozenset({"activation.refused", "enrolment.refused", "login.refused"
 class Scene:
     """An owner with a device, one that waits for approval, and a network; a stranger with a device.
 
-    `thief` logged in as the owner from an app of its own: the password leaked.
+    `grant` is one that the owner gave on its device. `thief` logged in as the owner from an app of its own: the
+    password leaked.
     """
 
     site: Site
@@ -33,11 +35,12 @@ class Scene:
     other: FakeDevice
     other_certificate: Enrolment
     ended: Login
+    grant: str
 
     def path(self, route: str) -> str:
         """The route's path, naming what is the owner's."""
         device = self.waiting if route.startswith("/api/enrolments/") else self.device
-        return route.format(device_id=device.device_id, name="home")
+        return route.format(device_id=device.device_id, name="home", grant_id=self.grant)
 
     async def content(self, route: str, login: Login) -> dict[str, object] | None:
         """A body that would do harm if `login` had the authority."""
@@ -50,6 +53,12 @@ class Scene:
                 return {"email": login.email}
             case "/api/devices/{device_id}/consent":
                 return {"readings": ["heartbeat"], "erase": True}
+            case "/api/grants":
+                return terms(self.device.device_id, "accomplice@example.org")
+            case "/api/grants/accept":
+                return {"secret": base64url.encode(os.urandom(32))}
+            case "/api/grants/{grant_id}":
+                return {"uses": 0, "name": "mine now"}
             case "/relay/tickets":
                 return {"device_id": self.device.device_id}
             case "/api/account/factors":
@@ -72,8 +81,6 @@ class Scene:
                 }
             case "/api/activations":
                 return await self.site.evidence(self.stranger, self.device)
-            case "/api/tokens":
-                return {"email": self.owner.email, "password": "correct horse battery staple"}
             case "/api/invites/accept":
                 secret = base64url.encode(os.urandom(32))
                 name = {"email": self.owner.email, "password": "W7-long-and-unusual", "display_name": "Eve"}

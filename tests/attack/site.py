@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from admittance.cli import main
 from admittance.client.dpop import DpopKey
+from admittance.client.oauth.pkce import Pkce
 from admittance.demo.processes import Outcome, Program, Programs
 from admittance.demo.stage import Ports, Stage, device_model
 from admittance.maker.authority import Maker, init_maker
@@ -45,6 +46,7 @@ from admittance.wire.enrolment import Enrolled, Nonce, NonceRequest
 from admittance.wire.manifest import DeviceSecrets
 from admittance.wire.sealed import Configuration
 from tests.device_world import FakeDevice
+from tests.logins import CLIENT_ID, challenge_form, code_form
 
 LAMP, LOCK, VAULT, CAMERA = "lamp-1", "lock-1", "vault-1", "camera-1"
 PLANS = {
@@ -71,6 +73,7 @@ class Login:
     private_key: ec.EllipticCurvePrivateKey
     nonce: str | None = None
     password: str = ""
+    refresh_token: str = ""
 
     @property
     def key(self) -> DpopKey:
@@ -92,6 +95,22 @@ class Login:
             self.nonce = answer.headers.get("dpop-nonce", self.nonce)
             if code_of(answer) != "use_dpop_nonce":
                 return answer
+
+    async def post(self, path: str, form: dict[str, str], *, http: httpx.AsyncClient | None = None) -> httpx.Response:
+        """Post a form with a proof and without the token; again where the server asks for a nonce."""
+        while True:
+            proof = self.key.proof(
+                method="POST", uri=self.origin + path, now=time.time(), nonce=self.nonce, access_token=None
+            )
+            answer = await (http or self.http).post(path, data=form, headers={"dpop": proof})
+            self.nonce = answer.headers.get("dpop-nonce", self.nonce)
+            if code_of(answer) != "use_dpop_nonce":
+                return answer
+
+    async def log_out(self) -> None:
+        """End the login at the server."""
+        answer = await self.post("/oauth/revoke", {"client_id": CLIENT_ID, "token": self.refresh_token})
+        assert answer.status_code == 200, answer.text
 
     async def ask(self, method: str, path: str, content: object = None) -> Any:
         """Like `send`, for what must succeed; the JSON of the answer."""
@@ -224,23 +243,14 @@ class Site:
     async def log_in(self, email: str, password: str) -> Login:
         """A token for a key that is made for it."""
         login = Login(self.origin, self.people(), "", email, "", ec.generate_private_key(ec.SECP256R1()))
-        while True:
-            proof = login.key.proof(
-                method="POST",
-                uri=f"{self.origin}/api/tokens",
-                now=time.time(),
-                nonce=login.nonce,
-                access_token=None,
-            )
-            answer = await login.http.post(
-                "/api/tokens", json={"email": email, "password": password}, headers={"dpop": proof}
-            )
-            login.nonce = answer.headers.get("dpop-nonce", login.nonce)
-            if code_of(answer) != "use_dpop_nonce":
-                break
+        pkce = Pkce.generate()
+        answer = await login.post("/oauth/authorize-challenge", challenge_form(email, password, pkce))
+        assert answer.status_code == 200, answer.text
+        answer = await login.post("/oauth/token", code_form(answer.json()["authorization_code"], pkce))
         assert answer.status_code == 200, answer.text
         login.password = password
-        login.token, login.account_id = answer.json()["access_token"], answer.json()["account_id"]
+        login.token, login.refresh_token = answer.json()["access_token"], answer.json()["refresh_token"]
+        login.account_id = (await login.ask("GET", "/api/account"))["account_id"]
         return login
 
     def people(self, port: int | None = None) -> httpx.AsyncClient:
@@ -429,8 +439,11 @@ def certificate_for(
 
 
 def code_of(answer: httpx.Response) -> str:
-    """The word of a problem document; empty for another answer."""
-    if answer.headers.get("content-type") != "application/problem+json":
+    """The word of a problem document, or of OAuth's error; empty for another answer."""
+    if answer.is_success or answer.headers.get("content-type") not in (
+        "application/problem+json",
+        "application/json",
+    ):
         return ""
     return str(answer.json()["code"])
 
@@ -469,7 +482,7 @@ def _config(folder: Path, database_url: str, policy: str) -> str:
     ]
     makers = [f'[makers.{name}]\nca_file = "{folder / name / "maker-ca.pem"}"\n' for name in ("acme", "umbrella")]
     database = f'[database]\nurl = "{database_url}"\n' if database_url else ""
-    return "\n".join([database, f"[policy]\n{policy}\n", *makers, *models])
+    return "\n".join([database, f"[policy]\n{policy}\n[access]\naccess_token_ttl_s = 3600\n", *makers, *models])
 
 
 def _send_no_mail(stage: Stage) -> None:

@@ -18,6 +18,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.routing import Route as Routed
 
+from admittance.client.oauth.pkce import Pkce
 from admittance.protocol.enrolment.building import build_request
 from admittance.protocol.enrolment.login import build_login
 from admittance.protocol.enrolment.reset import build_reset_report
@@ -25,6 +26,8 @@ from admittance.server.app import build
 from admittance.server.config import ListenSection, load_config
 from admittance.server.guard import Guard
 from admittance.wire import message
+from admittance.wire.ace import INVALID_CLIENT, INVALID_GRANT, ErrorResponse, TokenRequest
+from admittance.wire.ace_introspection import INACTIVE, IntrospectionRequest
 from admittance.wire.enrolment import Factor, NonceRequest
 from admittance.wire.factors import BootstrapRequest
 from admittance.wire.tpm_enrolment import CredentialRequest, SessionChallengeRequest, SessionProof
@@ -35,7 +38,11 @@ from tests.attack.authority import (
     AUTHORITY,
     CERTIFICATE,
     ENDORSED,
+    GIVER,
+    GUEST,
     IDENTITY,
+    IN_CBOR,
+    OF_ITS_OWN,
     OPERATOR,
     OWNER,
     OWNER_ALONE,
@@ -47,20 +54,24 @@ from tests.attack.authority import (
     Route,
     routes_of,
 )
+from tests.attack.granted_lock import terms
 from tests.attack.scene import Scene
 from tests.attack.site import CBOR, ON_SQLITE, Login, Site, code_of, invented, new_key, seen
+from tests.logins import challenge_form
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+CHALLENGE = "/oauth/authorize-challenge"
 NOWHERE = ("/", "/shutdown", "/admin", "/api", "/docs", "/metrics", "/debug", "/.git/config", "/api/")
 OFF_BY_DEFAULT = {"device_relay_plain"}
+ACE = {"content-type": "application/ace+cbor"}
 UPGRADE = {
     "connection": "Upgrade",
     "upgrade": "websocket",
     "sec-websocket-version": "13",
     "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
 }
-OF_ACCOUNTS = routes_of(ACCOUNT, TRUSTED, OWNER, OWNER_ALONE, ASKED, TRUSTED_ASKED, OPERATOR)
+OF_ACCOUNTS = routes_of(ACCOUNT, TRUSTED, OWNER, OWNER_ALONE, ASKED, TRUSTED_ASKED, GIVER, GUEST, OPERATOR)
 
 
 def _words(route: Route) -> str:
@@ -79,10 +90,12 @@ async def scene(site: Site) -> AsyncIterator[Scene]:
     assert code_of(asked) == "approval_pending"
     network = {"ssid": "Owners-Wi-Fi", "passphrase": "correct horse"}
     await owner.ask("PUT", "/api/networks/home", network)
-    await ended.ask("DELETE", "/api/tokens/current")
+    await ended.log_out()
+    guest = await site.account("friend")
+    grant = (await owner.ask("POST", "/api/grants", terms(device.device_id, guest.email)))["grant"]
     # The stranger names networks of its own alike.
     await stranger.ask("PUT", "/api/networks/home", {"ssid": "Mine", "passphrase": "correct horse"})
-    yield Scene(site, owner, thief, device, waiting, certificate, stranger, other, other_certificate, ended)
+    yield Scene(site, owner, thief, device, waiting, certificate, stranger, other, other_certificate, ended, grant)
 
 
 def _routes(site: Site) -> dict[str, list[Routed]]:
@@ -143,18 +156,6 @@ async def test_nobody_calls_an_accounts_route(scene: Scene, route: Route) -> Non
 @pytest.mark.parametrize("route", OF_ACCOUNTS, ids=_words)
 async def test_another_account_touches_nothing(scene: Scene, route: Route) -> None:
     _, method, template = route
-    if template == "/api/tokens/current":
-        login = Login(
-            scene.site.origin,
-            scene.site.attacker,
-            scene.stranger.account_id,
-            scene.stranger.email,
-            scene.owner.token,
-            scene.stranger.private_key,
-        )
-        assert (await login.send(method, template)).status_code == 401
-        assert (await scene.owner.send("GET", "/api/account")).status_code == 200
-        return
     content = await scene.content(template, scene.stranger)
     before = await scene.kept()
     query = "?all=1" if template == "/api/devices" else ""
@@ -163,13 +164,13 @@ async def test_another_account_touches_nothing(scene: Scene, route: Route) -> No
         assert answer.status_code < 500
         if AUTHORITY[route] == OPERATOR or path.endswith("?all=1"):
             assert (answer.status_code, code_of(answer)) == (403, "not_allowed")
-        elif AUTHORITY[route] in (OWNER, OWNER_ALONE, ASKED, TRUSTED_ASKED):
+        elif AUTHORITY[route] in (OWNER, OWNER_ALONE, ASKED, TRUSTED_ASKED, GIVER, GUEST):
             assert (answer.status_code, code_of(answer)) == (404, "not_found")
         elif template == "/api/activations":
             assert code_of(answer) == "conflict"
         assert not scene.is_about_the_owner(answer)
     await scene.assert_unchanged(before)
-    if method == "DELETE":
+    if template == "/api/networks/{name}" and method == "DELETE":
         await scene.stranger.ask("PUT", "/api/networks/home", {"ssid": "Mine", "passphrase": "correct horse"})
 
 
@@ -196,7 +197,7 @@ async def test_the_owners_password_in_another_app_is_not_enough(scene: Scene, ro
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("route", routes_of(OWNER_ALONE, ASKED, TRUSTED_ASKED), ids=_words)
+@pytest.mark.parametrize("route", routes_of(OWNER_ALONE, ASKED, TRUSTED_ASKED, GIVER, GUEST), ids=_words)
 async def test_an_operator_does_not_act_in_the_owners_name(scene: Scene, route: Route) -> None:
     _, method, template = route
     operator, before = await scene.site.operator(), await scene.kept()
@@ -208,16 +209,18 @@ async def test_an_operator_does_not_act_in_the_owners_name(scene: Scene, route: 
 @ON_SQLITE
 async def test_no_password_and_no_invite_open_nothing(scene: Scene) -> None:
     before = await scene.kept()
-    for template in ("/api/tokens", "/api/invites/accept"):
-        content = await scene.content(template, scene.stranger)
-        for body in (content, {}, None, {**(content or {}), "operator": True}):
-            sent = {} if body is None else {"json": body}
-            answer = await scene.site.attacker.post(template, **sent)
-            assert answer.status_code in (400, 401, 404), answer.text
-            assert not scene.is_about_the_owner(answer)
+    content = await scene.content("/api/invites/accept", scene.stranger)
+    for body in (content, {}, None, {**(content or {}), "operator": True}):
+        sent = {} if body is None else {"json": body}
+        answer = await scene.site.attacker.post("/api/invites/accept", **sent)
+        assert answer.status_code in (400, 401, 404), answer.text
+        assert not scene.is_about_the_owner(answer)
     login = Login(scene.site.origin, scene.site.attacker, "", "", "none", new_key())
-    guessed = await login.send("POST", "/api/tokens", await scene.content("/api/tokens", login))
-    assert guessed.status_code == 401
+    form = challenge_form(scene.owner.email, "correct horse battery staple", Pkce.generate())
+    for changes in ({}, {"operator": "true"}, {"password": ""}, {"client_id": "nobody"}):
+        guessed = await login.post(CHALLENGE, {**form, **changes})
+        assert guessed.status_code in (400, 401), guessed.text
+        assert not scene.is_about_the_owner(guessed)
     await scene.assert_unchanged(before)
 
 
@@ -397,3 +400,33 @@ async def test_no_other_listener_opens_a_websocket(scene: Scene) -> None:
     ):
         for _, path in UPGRADES:
             assert (await client.get(scene.path(path), headers=UPGRADE)).status_code == 404
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("route", routes_of(IN_CBOR), ids=_words)
+async def test_in_cbor_too_nobody_gets_what_is_the_owners(scene: Scene, route: Route) -> None:
+    site, (_, method, path), before = scene.site, route, await scene.kept()
+    asked = TokenRequest(audience=f"{site.origin}/d/{scene.device.device_id}").encode()
+    for headers in ({}, {"authorization": f"DPoP {scene.owner.token}"}, {"authorization": "Basic b3A6b3A="}):
+        answer = await site.attacker.request(method, path, content=asked, headers={**ACE, **headers})
+        assert (answer.status_code, ErrorResponse.decode(answer.content).error) == (401, INVALID_CLIENT)
+    proven = {**scene.stranger.headers(method, path), **ACE}
+    answer = await site.attacker.request(method, path, content=asked, headers=proven)
+    if "dpop-nonce" in answer.headers:
+        scene.stranger.nonce = answer.headers["dpop-nonce"]
+        proven = {**scene.stranger.headers(method, path), **ACE}
+        answer = await site.attacker.request(method, path, content=asked, headers=proven)
+    assert (answer.status_code, ErrorResponse.decode(answer.content).error) == (400, INVALID_GRANT)
+    await scene.assert_unchanged(before)
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("route", routes_of(OF_ITS_OWN), ids=_words)
+async def test_a_device_learns_nothing_of_others_tokens(scene: Scene, route: Route) -> None:
+    site, (_, method, path), before = scene.site, route, await scene.kept()
+    with pytest.raises(httpx.TransportError):
+        await site.as_device(None, []).request(method, path)
+    other = site.as_device(scene.other_certificate.key, scene.other_certificate.chain)
+    asked = IntrospectionRequest(os.urandom(16)).encode()
+    assert (await other.request(method, path, content=asked, headers=ACE)).content == INACTIVE
+    await scene.assert_unchanged(before)

@@ -110,7 +110,9 @@ async def test_the_commands_trust_the_ca_that_they_were_given_alone(
             assert "not the trusted server" in refused.last["detail"]
         assert b"".join(impostor.heard) == b""
         await stage.admit("unpinned", *login, expect=None)
-        assert b"/api/tokens" in b"".join(impostor.heard), "The system's CAs do count where no CA was given."
+        assert b"/oauth/authorize-challenge" in b"".join(impostor.heard), (
+            "The system's CAs do count where no CA was given."
+        )
 
 
 async def _refused(device: Device, after: int) -> None:

@@ -236,10 +236,10 @@ async def test_a_ticket_and_a_proof_are_used_up_on_all_nodes(nodes: Nodes) -> No
 
 
 @ON_POSTGRESQL
-async def test_a_token_ended_on_one_node_is_dead_on_the_other(nodes: Nodes) -> None:
+async def test_a_login_ended_on_one_node_is_dead_on_the_other(nodes: Nodes) -> None:
     login = await nodes.first.account("leaver")
     assert (await login.send("GET", "/api/account", http=nodes.people)).status_code == 200
-    assert (await login.send("DELETE", "/api/tokens/current")).status_code == 204
+    await login.log_out()
     assert (await login.send("GET", "/api/account", http=nodes.people)).status_code == 401
 
 

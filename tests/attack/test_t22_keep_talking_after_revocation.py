@@ -133,7 +133,7 @@ async def test_a_logout_ends_the_streams_of_that_login_on_every_node(
         streams.append([await talking.app_within(login, device.device_id, node.app) for login in (owner, leaver)])
         unused.append(await ticket_of(leaver, device.device_id))
     async with bus_that_is(two_nodes, bus):
-        await leaver.ask("DELETE", "/api/tokens/current")
+        await leaver.log_out()
         assert await ended(*(of_leaver for _, of_leaver in streams)) == {CloseCode.REVOKED}
         for (of_owner, _), ticket, device, node in zip(streams, unused, devices, nodes, strict=True):
             asked = talking.app(leaver, device.device_id, node.app)

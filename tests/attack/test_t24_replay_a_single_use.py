@@ -60,15 +60,22 @@ async def test_what_the_guest_said_opens_nothing_a_second_time(granting: Site, t
 
 
 async def test_a_replayed_token_alone_gets_a_context_that_opens_nothing(granting: Site, tmp_path: Path) -> None:
-    """The grant is not used up: who posts its token gets an answer, and the old messages do not hold under it."""
+    """The grant is not used up: who posts its token gets an answer, and the old messages do not hold under it, nor
+    when the device has forgotten the old context."""
     key, said = granting.granted(5), new_order()
     await granting.push(key)
     async with DatagramWire.to_device(lambda: granting.address) as wire:
         async with granting.near(key, tmp_path, wire.address) as channel:
             assert await give(channel, said) is None
+        recorded = list(wire.recorded)
         for _ in range(3):
-            await say_again(granting, wire, list(wire.recorded))
-        assert wire.answers
+            await say_again(granting, wire, recorded)
+        await granting.power_cut()
+        await granting.power_up()
+        answered = len(wire.answers)
+        for _ in range(3):
+            await say_again(granting, wire, recorded)
+        assert len(wire.answers) > answered
     assert carried_out(granting).count(said) == 1
     assert {use.grant: use.used for use in (await granting.state()).used}[key.grant] == 1
 

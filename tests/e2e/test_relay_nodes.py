@@ -169,7 +169,7 @@ async def test_a_login_that_ends_ends_its_streams_on_every_node(nodes: Nodes) ->
         login = await nodes.site.log_in(nodes.owner.email, nodes.owner.password)
         other = Nodes(nodes.site, nodes.nats, login, streams=nodes.streams)
         lost = [await other.app_within(port, device.device_id) for port in (one.ports.app_relay, two.ports.app_relay)]
-        await login.ask("DELETE", "/api/tokens/current")
+        await login.log_out()
         assert [await ended(stream) for stream in lost] == [CloseCode.REVOKED] * 2
         await kept.exchange(b"still")
         await kept.socket.close()

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from admittance.errors import AdmittanceError
+from admittance.errors import AdmittanceError, Malformed
 from admittance.protocol.access.device_nonces import DeviceNonces
 from admittance.protocol.access.epoch_list import verify_epoch_list
+from admittance.protocol.access.granted import GrantedAccess
 from admittance.protocol.access.offline_access import Instant, OfflineAccess, OfflineRecord
 from admittance.protocol.access.offline_token import Audience
+from admittance.protocol.access.possession import master_salt, master_secret
+from admittance.protocol.channel.oscore import SecurityContext
 from admittance.protocol.enrolment.request import read_request
 from admittance.protocol.enrolment.reset import read_reset_report
 from admittance.protocol.provisioning.evidence import read_evidence
@@ -29,8 +32,14 @@ from admittance.protocol.sealing import (
     open_sealed,
 )
 from admittance.wire import message, senml
+from admittance.wire.access import GrantedKey
+from admittance.wire.ace import AuthzInfo, AuthzInfoAnswer
+from admittance.wire.channel import PUT, Permission
+from admittance.wire.coap import codes
+from admittance.wire.coap.message import CoapMessage
+from admittance.wire.coap.options import OSCORE
 from admittance.wire.readings import Readings
-from tests.vectors import generate, independent, independent_offline, independent_senml
+from tests.vectors import generate, independent, independent_offline, independent_possession, independent_senml
 
 Vector = dict[str, Any]
 FILES: dict[str, Vector] = {path.stem: json.loads(path.read_text()) for path in generate.FOLDER.glob("*.json")}
@@ -141,12 +150,42 @@ def ours_epoch_list(file: Vector, vector: Vector) -> None:
     verify_epoch_list(bytes.fromhex(vector["list"]), check["device_id"], token_keys)
 
 
+def ours_possession(file: Vector, vector: Vector) -> None:
+    check = file["check"] | vector["check"]
+    asked = AuthzInfo.decode(bytes.fromhex(check["request"]))
+    if asked.client_id is None:
+        raise Malformed("an update of a token that is not protected")
+    token, key = asked.access_token, key_of(check)
+    found = GrantedAccess(keys=(key,)).find(token)
+    answer = AuthzInfoAnswer.decode(bytes.fromhex(check["answer"]))
+    context = SecurityContext.derive(
+        found.master_secret,
+        master_salt=master_salt(asked.nonce1, answer.nonce2),
+        sender_id=asked.client_id,
+        recipient_id=answer.server_id,
+    )
+    protected = ((OSCORE, bytes.fromhex(vector["option"])),)
+    opened, _ = context.unprotect_request(CoapMessage(codes.POST, b"", protected, bytes.fromhex(vector["payload"])))
+    assert (opened.code, opened.path, opened.payload.hex()) == (codes.PUT, "/lock", file["order"])
+
+
+def key_of(check: Vector) -> GrantedKey:
+    server, client, grant, token = (
+        bytes.fromhex(check[name]) for name in ("server_share", "client_share", "grant", "token")
+    )
+    secret = master_secret(
+        server, client_share=client, device_id=check["device_id"], client=check["client"], grant=grant
+    )
+    return GrantedKey(token, secret, grant, check["client"], (Permission("/lock", PUT),), 0, 1, 0)
+
+
 CHECKS: dict[str, tuple[Callable[[Vector, Vector], None], Callable[[Vector, Vector], None]]] = {
     "sealed": (ours_sealed, independent_sealed),
     "evidence": (ours_evidence, independent.verify_evidence),
     "network": (ours_network, independent.decrypt_network),
     "enrolment": (ours_enrolment, independent.verify_enrolment),
     "reset": (ours_reset, independent.verify_reset),
+    "possession": (ours_possession, independent_possession.open_request),
     "readings": (ours_readings, independent_senml.read_batch),
     "offline": (ours_offline, independent_token),
     "epoch_list": (ours_epoch_list, independent_offline.read_epoch_list),
@@ -185,9 +224,8 @@ def test_every_file_is_checked() -> None:
 
 
 def test_the_independent_verifier_is_independent() -> None:
-    text = "".join(
-        Path(str(module.__file__)).read_text() for module in (independent, independent_offline, independent_senml)
-    )
+    modules = (independent, independent_offline, independent_possession, independent_senml)
+    text = "".join(Path(str(module.__file__)).read_text() for module in modules)
     assert "import admittance" not in text
     assert "from admittance" not in text
 

@@ -12,14 +12,17 @@ from admittance.cli.output import show_error
 from admittance.errors import AdmittanceError
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "access": ("access:access", "Get keys of devices that you were let use."),
     "account": ("account:account", "Invite people, log in, look at accounts."),
     "audit": ("audit:audit", "Verify and export the audit log."),
+    "clients": ("clients:clients", "Say which programs may ask for access: OAuth clients."),
     "config": ("config:config", "Check and show a server's configuration."),
     "credentials": ("credentials:credentials", "Say which apps a device lets in."),
     "demo": ("demo:demo", "See the product work, step by step."),
     "device": ("device:device", "Run and control a device's agent."),
     "devices": ("devices:devices", "Import, list, revoke and release devices."),
     "doctor": ("doctor:doctor", "Examine a server's surroundings; change nothing."),
+    "grants": ("grants:grants", "Let guests do something on your devices."),
     "maker": ("maker:maker", "Make devices: identities, labels, manifests."),
     "premises": ("premises:premises", "Simulate premises: networks that devices and phones can join."),
     "provision": ("provision:provision", "Set up the device in front of you."),

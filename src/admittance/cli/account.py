@@ -45,6 +45,7 @@ def invite(email: str, operator: bool, quota: int | None, config_path: Path | No
       admit account invite anna@example.org --config admittance.toml
       admit account invite boss@example.org --operator --json
     """
+    from admittance.server.access import assembly as access
     from admittance.server.accounts import service
     from admittance.server.config import load_config
     from admittance.server.foundation import open_foundation
@@ -64,6 +65,7 @@ def invite(email: str, operator: bool, quota: int | None, config_path: Path | No
                 code_key=foundation.keystore.code_key,
                 dpop_nonce_key=foundation.keystore.dpop_nonce_key,
                 default_quota=config.policy.quota,
+                sessions=access.login_services(access.ground_of(foundation)).sessions,
                 invite_ttl_s=config.policy.invite_ttl_s,
             )
             made = await accounts.invites.create(email=email, operator=operator, quota=quota, actor="operator")
@@ -131,7 +133,7 @@ def login(
     store: SessionStore,
     as_json: bool,
 ) -> None:
-    """Log in as EMAIL. The token that is kept is of no use without this profile's key.
+    """Log in as EMAIL. The tokens that are kept are of no use without this profile's key.
 
     \b
     Examples:
@@ -147,16 +149,17 @@ def login(
 
     async def work() -> None:
         async with ApiClient(origin, key=key, trust=trust) as client:
-            token = await client.login(email, password)
+            tokens = await client.login(email, password)
             mine = await client.account()
-        expires_at = int(time.time()) + token.expires_in_s
+        expires_at = int(time.time()) + tokens.expires_in
         store.save(
             Session(
                 origin=origin,
                 ca_pem=ca_pem,
                 email=mine.email,
                 account_id=mine.account_id,
-                access_token=token.access_token,
+                access_token=tokens.access_token,
+                refresh_token=tokens.refresh_token,
                 expires_at=expires_at,
             )
         )

@@ -33,6 +33,14 @@ def known_device(store: SessionStore, text: str) -> KnownDevice:
     return store.devices.find(device_id)
 
 
+def any_device_id(store: SessionStore, text: str) -> str:
+    """An id, one in a setup code's URL, or that of a device which the profile knows by name."""
+    try:
+        return device_id_of(text)
+    except Malformed:
+        return known_device(store, text).device_id
+
+
 def with_channel(
     store: SessionStore, device: str, local: bool, work: Callable[[DeviceChannel, KnownDevice], Awaitable[T]]
 ) -> T:

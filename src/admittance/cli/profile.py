@@ -45,10 +45,9 @@ def with_client(store: SessionStore, work: Callable[[ApiClient], Awaitable[T]]) 
 
     Raises `AuthenticationFailed` when nobody is logged in, and what the client raises.
     """
-    session = store.load()
 
     async def run() -> T:
-        async with ApiClient.of_session(session, store.key()) as client:
+        async with ApiClient.of_store(store) as client:
             return await work(client)
 
     return asyncio.run(run())

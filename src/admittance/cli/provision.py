@@ -110,7 +110,7 @@ async def _provision(
     session = store.load()
     async with contextlib.AsyncExitStack() as stack:
         network = await stack.enter_async_context(_network(premises, session.origin))
-        api = ApiClient.of_session(session, store.key(), transport=transport(network, session.trust()))
+        api = ApiClient.of_store(store, transport=transport(network, session.trust()))
         await stack.enter_async_context(api)
         door = HttpDoor(network, os.urandom)
         stack.push_async_callback(door.close)

@@ -8,8 +8,7 @@ from typing import BinaryIO
 
 import click
 
-from admittance.cli.channel_options import known_device
-from admittance.cli.devices_life import device_id_of
+from admittance.cli.channel_options import any_device_id
 from admittance.cli.output import emit, json_option
 from admittance.cli.profile import profile_option, with_client
 from admittance.client.api import ApiClient
@@ -18,7 +17,7 @@ from admittance.client.api_types import Reading, ReadingsConsent
 from admittance.client.channel.connecting import connect
 from admittance.client.channel.content import Content
 from admittance.client.session_store import SessionStore
-from admittance.errors import AdmittanceError, Malformed
+from admittance.errors import AdmittanceError
 from admittance.wire import message
 from admittance.wire.coap import formats
 from admittance.wire.readings import CONSENT_PATH, Consent
@@ -64,7 +63,7 @@ def consent(
       admit readings consent climate-1 --withdraw-all --erase
       admit readings consent climate-1
     """
-    device_id = _device_id(store, device)
+    device_id = any_device_id(store, device)
     current = with_client(store, lambda client: ReadingsApi(client).consent(device_id))
     is_change = bool(allowed or withdrawn or withdraw_all or erase)
     if is_change:
@@ -88,7 +87,7 @@ def list_readings(device: str, count: int, store: SessionStore, as_json: bool) -
     Example:
       admit readings list climate-1 --count 100
     """
-    device_id = _device_id(store, device)
+    device_id = any_device_id(store, device)
     found = with_client(store, lambda client: ReadingsApi(client).newest(device_id, count))
     if as_json:
         emit({"device_id": device_id, "readings": found}, as_json)
@@ -113,7 +112,7 @@ def export(device: str | None, output: BinaryIO, store: SessionStore) -> None:
       admit readings export climate-1 --output climate.csv
       admit readings export > everything.csv
     """
-    device_id = None if device is None else _device_id(store, device)
+    device_id = None if device is None else any_device_id(store, device)
 
     async def write(client: ApiClient) -> None:
         async for piece in ReadingsApi(client).table(device_id):
@@ -127,14 +126,6 @@ class _Told:
     """Whether the device itself knows what it may send; `error` is why not."""
 
     error: AdmittanceError | None
-
-
-def _device_id(store: SessionStore, text: str) -> str:
-    """An id, one in a setup code's URL, or that of a device which the profile knows by name."""
-    try:
-        return device_id_of(text)
-    except Malformed:
-        return known_device(store, text).device_id
 
 
 def _names(current: Iterable[str], allowed: Iterable[str], withdrawn: Iterable[str]) -> list[str]:

@@ -13,15 +13,22 @@ import msgspec
 from admittance.client import api_types as types
 from admittance.client.api_problems import error_of
 from admittance.client.dpop import DpopKey
-from admittance.client.session_store import Session
+from admittance.client.oauth.authorization_server import (
+    NONCE_NOT_TAKEN,
+    NONCE_TRIES,
+    AuthorizationServer,
+    TokenAnswer,
+)
+from admittance.client.oauth.prover import Prover
+from admittance.client.session_store import Session, SessionStore
 from admittance.errors import AuthenticationFailed, Malformed, NetworkFailure, NonceRequired, Unreachable
 from admittance.wire import base64url
 
 TIMEOUT_S = 30.0
-_NONCE_TRIES = 2
-_NONCE_NOT_TAKEN = "The server does not take its own nonce. Is this machine's clock right?"
+RENEW_BEFORE_S = 30
 
 A = TypeVar("A", bound=types.Answer)
+E = TypeVar("E")
 
 
 class ApiClient:
@@ -50,10 +57,12 @@ class ApiClient:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.origin = origin
-        self._key = key
+        self._prover = Prover(origin, key, clock)
+        self._server = AuthorizationServer(self._prover, self._send_form)
         self._access_token = access_token
-        self._clock = clock
-        self._nonce: str | None = None
+        self._refresh_token: str | None = None
+        self._store: SessionStore | None = None
+        self._expires_at = float("inf")
         self._http = httpx.AsyncClient(
             transport=transport,
             verify=trust or True,
@@ -64,15 +73,16 @@ class ApiClient:
         )
 
     @classmethod
-    def of_session(cls, session: Session, key: DpopKey, *, transport: httpx.AsyncBaseTransport | None = None) -> Self:
-        """The client of a stored login. Raises `ConfigurationError`."""
-        return cls(
-            session.origin,
-            key=key,
-            access_token=session.access_token,
-            trust=None if transport else session.trust(),
-            transport=transport,
-        )
+    def of_store(cls, store: SessionStore, *, transport: httpx.AsyncBaseTransport | None = None) -> Self:
+        """The client of a stored login, which renews its tokens and stores the new ones.
+
+        Raises `AuthenticationFailed` when nobody is logged in, `ConfigurationError` for a damaged profile.
+        """
+        session = store.load()
+        made = cls(session.origin, key=store.key(), trust=None if transport else session.trust(), transport=transport)
+        made._store = store
+        made._carry(session)
+        return made
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -101,16 +111,52 @@ class ApiClient:
         content = {"email": email, "operator": operator, "quota": quota}
         return await self.ask("POST", "/api/invites", types.CreatedInvite, content)
 
-    async def login(self, email: str, password: str) -> types.Token:
-        """Get a token; this client carries it from now on."""
-        self._access_token = None
-        token = await self.ask("POST", "/api/tokens", types.Token, {"email": email, "password": password})
-        self._access_token = token.access_token
-        return token
+    async def login(self, email: str, password: str) -> TokenAnswer:
+        """Get tokens; this client carries them from now on."""
+        answer = await self._server.login(email, password)
+        self._access_token, self._refresh_token = answer.access_token, answer.refresh_token
+        return answer
 
     async def logout(self) -> None:
-        await self.call("DELETE", "/api/tokens/current")
-        self._access_token = None
+        """End the login at the server, with all its tokens."""
+        if self._refresh_token is None:
+            raise AuthenticationFailed("You are not logged in. Run: admit account login")
+        await self._server.revoke(self._refresh_token)
+        self._access_token = self._refresh_token = None
+
+    async def renew(self) -> None:
+        """Get the next tokens of a stored login where the access token ends soon.
+
+        Raises `AuthenticationFailed` when the login has ended.
+        """
+        if self._store is None or self._prover.now() < self._expires_at - RENEW_BEFORE_S:
+            return
+        async with self._store.renewing():
+            session = self._store.load()
+            if self._prover.now() >= session.expires_at - RENEW_BEFORE_S:
+                answer = await self._server.refresh(session.refresh_token)
+                session = msgspec.structs.replace(
+                    session,
+                    access_token=answer.access_token,
+                    refresh_token=answer.refresh_token,
+                    expires_at=int(self._prover.now()) + answer.expires_in,
+                )
+                self._store.save(session)
+        self._carry(session)
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._prover.now()
+
+    async def exchange(self, form: dict[str, str], into: type[E]) -> E:
+        """Exchange the login for a token of a resource (RFC 8693).
+
+        Raises `AuthenticationFailed` when nobody is logged in.
+        """
+        await self.renew()
+        if self._access_token is None:
+            raise AuthenticationFailed("You are not logged in. Run: admit account login")
+        return await self._server.exchange(self._access_token, form, into)
 
     async def account(self) -> types.Account:
         return await self.ask("GET", "/api/account", types.Account)
@@ -219,26 +265,29 @@ class ApiClient:
         proven: bool = True,
     ) -> httpx.Response:
         """Send a request; once more with the server's nonce where it asks for one (RFC 9449, section 8)."""
-        for _ in range(_NONCE_TRIES):
+        if proven:
+            await self.renew()
+        for _ in range(NONCE_TRIES):
             response = await self._send(method, path, query, content, proven=proven)
-            self._nonce = response.headers.get("dpop-nonce", self._nonce)
+            self._prover.take(response.headers)
             if response.is_success:
                 return response
             error = error_of(response)
             if not isinstance(error, NonceRequired):
                 raise error
-        raise AuthenticationFailed(_NONCE_NOT_TAKEN)
+        raise AuthenticationFailed(NONCE_NOT_TAKEN)
 
     async def download(self, path: str, accept: str) -> AsyncIterator[bytes]:
         """The content of what may be long, piece by piece as it comes; `accept` is its media type.
 
         Raises `Unreachable` when it ends early.
         """
-        for _ in range(_NONCE_TRIES):
+        await self.renew()
+        for _ in range(NONCE_TRIES):
             headers = {**self.proof_headers("GET", path), "accept": accept}
             try:
                 async with self._http.stream("GET", self.origin + path, headers=headers) as response:
-                    self._nonce = response.headers.get("dpop-nonce", self._nonce)
+                    self._prover.take(response.headers)
                     if response.is_success:
                         async for piece in response.aiter_bytes():
                             yield piece
@@ -249,24 +298,28 @@ class ApiClient:
             refusal = error_of(response)
             if not isinstance(refusal, NonceRequired):
                 raise refusal
-        raise AuthenticationFailed(_NONCE_NOT_TAKEN)
+        raise AuthenticationFailed(NONCE_NOT_TAKEN)
 
     def proof_headers(self, method: str, path: str) -> dict[str, str]:
-        """The headers that prove and authorize one request, also one that another connection sends."""
-        proof = self._key.proof(
-            method=method,
-            uri=self.origin + path,
-            now=self._clock(),
-            nonce=self._nonce,
-            access_token=self._access_token,
-        )
-        if self._access_token is None:
-            return {"dpop": proof}
-        return {"dpop": proof, "authorization": f"DPoP {self._access_token}"}
+        """The headers that prove and authorize one request, also one that another connection sends.
+
+        Call `renew` before.
+        """
+        return self._prover.headers(method, path, self._access_token)
 
     def take_nonce(self, nonce: str) -> None:
         """Carry the server's nonce in the next proofs (RFC 9449, section 8)."""
-        self._nonce = nonce
+        self._prover.take({"dpop-nonce": nonce})
+
+    def _carry(self, session: Session) -> None:
+        self._access_token, self._refresh_token = session.access_token, session.refresh_token
+        self._expires_at = session.expires_at
+
+    async def _send_form(self, path: str, form: dict[str, str], headers: dict[str, str]) -> httpx.Response:
+        try:
+            return await self._http.post(self.origin + path, data=form, headers=headers)
+        except httpx.TransportError as error:
+            raise _failure(self.origin, error) from error
 
     async def _send(
         self, method: str, path: str, query: str, content: dict[str, Any] | None, *, proven: bool

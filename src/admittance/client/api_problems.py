@@ -1,4 +1,4 @@
-"""From the server's problem documents (RFC 9457) back to our typed errors."""
+"""From the server's problem documents (RFC 9457) and OAuth errors back to our typed errors."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,8 +11,10 @@ from admittance.errors import (
     FactorRequired,
     Malformed,
     NonceRequired,
+    NotAllowed,
     Refused,
     RelayBusy,
+    ScopeMissing,
     Throttled,
     Unavailable,
     WebSocketClosed,
@@ -24,6 +26,7 @@ DEFAULT_RETRY_AFTER_S = 5
 
 class _Problem(msgspec.Struct, frozen=True):
     code: str = ""
+    error_description: str = ""
     detail: str = ""
     title: str = ""
     factors: tuple[str, ...] = ()
@@ -35,7 +38,15 @@ def _family(root: type[AdmittanceError]) -> Iterator[type[AdmittanceError]]:
         yield from _family(child)
 
 
-_OWN_CONSTRUCTORS = (NonceRequired, Throttled, DeviceRefused, FactorRequired, RelayBusy, WebSocketClosed)
+_OWN_CONSTRUCTORS = (
+    NonceRequired,
+    Throttled,
+    DeviceRefused,
+    FactorRequired,
+    RelayBusy,
+    ScopeMissing,
+    WebSocketClosed,
+)
 _BY_CODE: dict[str, type[AdmittanceError]] = {
     kind.code: kind
     for root in (Malformed, Unavailable, Refused)
@@ -55,13 +66,18 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes) -> Admittan
         problem = msgspec.json.decode(body, type=_Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
         problem = _Problem()
-    message = _printable(problem.detail or problem.title) or f"The server answered with status {status}."
+    message = (
+        _printable(problem.detail or problem.error_description or problem.title)
+        or f"The server answered with status {status}."
+    )
     if problem.code == NonceRequired.code and "dpop-nonce" in headers:
         return NonceRequired(headers["dpop-nonce"])
     if problem.code == Throttled.code:
         return Throttled(_retry_after_s(headers))
     if problem.code == FactorRequired.code:
         return FactorRequired(tuple(_printable(kind) for kind in problem.factors))
+    if problem.code == ScopeMissing.code:
+        return NotAllowed(message)
     kind = _BY_CODE.get(problem.code)
     if kind is None:
         kind = Unavailable if status >= 500 else Refused

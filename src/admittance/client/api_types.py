@@ -34,15 +34,6 @@ class CreatedInvite(Answer, frozen=True):
     expires_at: int
 
 
-class Token(Answer, frozen=True):
-    access_token: str
-    expires_in_s: int
-    account_id: str
-
-    def __repr__(self) -> str:
-        return f"Token(account_id={self.account_id!r})"
-
-
 class Model(Answer, frozen=True):
     model: str
     display_name: str

@@ -1,7 +1,11 @@
 """What a client keeps between two commands: which server, which token, which keys, which devices."""
 
+import asyncio
+import fcntl
 import os
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -13,18 +17,23 @@ from admittance.client.private_files import read_private, write_private
 from admittance.errors import AuthenticationFailed, ConfigurationError, NotFound
 
 SESSION_FILE = "session.json"
+LOCK_FILE = "session.lock"
 KEY_FILE = "dpop.key"
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A login. `ca_pem` holds the only CAs that the server is checked against; None for those of the system."""
+    """A login. `ca_pem` holds the only CAs that the server is checked against; None for those of the system.
 
-    v: int = 1
+    The access token ends at `expires_at`; the refresh token gets the next one, once.
+    """
+
+    v: int = 2
     origin: str
     ca_pem: str | None
     email: str
     account_id: str
     access_token: str
+    refresh_token: str
     expires_at: int
 
     def __repr__(self) -> str:
@@ -60,9 +69,17 @@ class SessionStore:
         """Keep a session in place of the one before. Raises `ConfigurationError`."""
         write_private(self.directory / SESSION_FILE, msgspec.json.encode(session))
 
+    @asynccontextmanager
+    async def renewing(self) -> AsyncIterator[None]:
+        """Hold off every other program of this profile that would use the refresh token up."""
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.directory / LOCK_FILE).open("ab") as file:
+            await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
+            yield
+
     def clear(self) -> None:
         """Forget session and key. What devices know this app by stays: they do not ask who is logged in."""
-        for name in (SESSION_FILE, KEY_FILE):
+        for name in (SESSION_FILE, KEY_FILE, LOCK_FILE):
             (self.directory / name).unlink(missing_ok=True)
 
     def key(self) -> DpopKey:

@@ -206,8 +206,7 @@ class Household:
 
     def api(self) -> ApiClient:
         """Return a client of the owner's login, to enter."""
-        store = SessionStore(self.profile)
-        return ApiClient.of_session(store.load(), store.key())
+        return ApiClient.of_store(SessionStore(self.profile))
 
     async def at_server(self, device: RunningDevice) -> Device:
         """Return what the server says of a device."""

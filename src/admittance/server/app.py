@@ -13,6 +13,8 @@ from starlette.types import ASGIApp
 
 from admittance.errors import ConfigurationError
 from admittance.server import problems
+from admittance.server.access import assembly as access_services
+from admittance.server.access.assembly import LoginServices
 from admittance.server.accounts import routes as account_routes
 from admittance.server.accounts import service as account_service
 from admittance.server.accounts.service import AccountServices
@@ -50,20 +52,27 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
     """
     foundation = open_foundation(config, clock=clock)
     write_public_files(foundation)
-    accounts = account_services(foundation)
+    ground = access_services.ground_of(foundation)
+    logins = access_services.login_services(ground)
+    accounts = account_services(foundation, logins)
     devices = device_services.build(foundation, accounts.passwords)
     relay = relay_services.build(foundation, accounts) if config.has_relay else None
+    access = access_services.build(
+        ground, accounts, logins, device_tokens=relay.granting.device_tokens if relay else None
+    )
 
     people = application(
         [
             *discovery_routes(foundation),
             *account_routes.routes(accounts, origin=config.server.origin, count_devices=devices.fleet.count),
+            *access.people_routes,
             *devices.people_routes(accounts),
             *(relay.people_routes if relay else ()),
         ]
     )
     first_contact = application(devices.first_contact_routes())
-    device = application(devices.device_routes())
+    introspection = relay.granting.ace.device_routes(devices.devices.device) if relay else []
+    device = application([*devices.device_routes(), *introspection])
     return Server(
         foundation,
         listeners(foundation, people, first_contact, device, relay),
@@ -85,11 +94,12 @@ def build_relay(config: Config, capture: Capture | None = None, *, clock: Clock 
     foundation = open_foundation(config, clock=clock, create=False)
     if not foundation.database.is_sqlite and not config.bus.url:
         raise ConfigurationError("[bus] url is empty: this node and the others would not hear of each other.")
-    relay = relay_services.build(foundation, account_services(foundation), capture)
+    logins = access_services.login_services(access_services.ground_of(foundation))
+    relay = relay_services.build(foundation, account_services(foundation, logins), capture)
     return RelayServer(foundation, relay_secured(foundation, relay, prefix="relay-"), relay)
 
 
-def account_services(foundation: Foundation) -> AccountServices:
+def account_services(foundation: Foundation, logins: LoginServices) -> AccountServices:
     """Everything about accounts."""
     config = foundation.config
     return account_service.build(
@@ -101,8 +111,8 @@ def account_services(foundation: Foundation) -> AccountServices:
         code_key=foundation.keystore.code_key,
         dpop_nonce_key=foundation.keystore.dpop_nonce_key,
         default_quota=config.policy.quota,
+        sessions=logins.sessions,
         invite_ttl_s=config.policy.invite_ttl_s,
-        token_ttl_s=config.policy.token_ttl_s,
         breach_list=breach_list(config),
     )
 

@@ -12,6 +12,7 @@ from admittance.errors import ConfigurationError, Malformed
 from admittance.protocol.tpm.quote import PcrPolicy
 from admittance.server.config_hints import Failure, line_of, path_of, refuse_unknown
 from admittance.server.config_sections import (
+    AccessSection,
     Assurance,
     BusSection,
     DatabaseSection,
@@ -34,6 +35,7 @@ from admittance.server.config_sections import (
 
 __all__ = [
     "MAX_RELAY_URLS",
+    "AccessSection",
     "Assurance",
     "BusSection",
     "Config",
@@ -74,6 +76,7 @@ class Config(Section, frozen=True):
     tpm: TpmSection = TpmSection()
     keys: KeysSection = KeysSection()
     policy: PolicySection = PolicySection()
+    access: AccessSection = AccessSection()
     relay: RelaySection = RelaySection()
     log: LogSection = LogSection()
     models: dict[str, ModelSection] = field(default_factory=dict)

@@ -125,8 +125,16 @@ class PolicySection(Section, frozen=True):
     release_notice_s: Annotated[int, msgspec.Meta(ge=3600)] = 14 * 24 * 3600
     ticket_ttl_s: Annotated[int, msgspec.Meta(ge=60, le=MAX_TICKET_TTL_S)] = MAX_TICKET_TTL_S
     invite_ttl_s: Seconds = 7 * 24 * 3600
-    token_ttl_s: Seconds = 12 * 3600
     breached_passwords_file: str = ""
+
+
+class AccessSection(Section, frozen=True):
+    """`access_token_ttl_s`: how long an access token lives, at most 1 h. `session_ttl_s`: how long a login lives,
+    during which its client gets new access tokens by itself.
+    """
+
+    access_token_ttl_s: Annotated[int, msgspec.Meta(ge=60, le=3600)] = 600
+    session_ttl_s: Annotated[int, msgspec.Meta(ge=600)] = 30 * 24 * 3600
 
 
 class RelaySection(Section, frozen=True):

@@ -20,6 +20,7 @@ from admittance.errors import ConfigurationError
 from admittance.protocol.signing import spki_of
 from admittance.server.keys import certificates
 from admittance.server.keys.file import FileKeyEncryption, create_secret, read_secret
+from admittance.server.keys.token_keys import TokenKeys, create_token_key
 
 KEY_ENCRYPTION_FILE = "key-encryption.key"
 COMPLETE_FILE = "complete"
@@ -48,9 +49,9 @@ class Keystore:
     `configuration_chain` is the configuration key's certificate and its root (DER): what `protocol.sealing` wants.
     `issuing_ca` issues operational certificates; `tls_anchor` certifies the device listeners, `people_ca` the people
     listener where no certificate is configured. `channel_key` is the server's own end of its conversations with
-    devices (EDHOC, P-256); devices pin its public key. `device_token_key` signs offline
-    tokens and epoch lists; devices pin its public key, and that of `next_device_token_key` if there is one. The HMAC
-    keys have 32 bytes each.
+    devices (EDHOC, P-256); devices pin its public key. `token_keys` sign access tokens, one after the other;
+    `device_token_key` signs offline tokens and epoch lists: devices pin its public key, and that of
+    `next_device_token_key` if there is one. The HMAC keys have 32 bytes each.
     """
 
     directory: Path
@@ -63,6 +64,7 @@ class Keystore:
     device_token_key: ec.EllipticCurvePrivateKey
     next_device_token_key: ec.EllipticCurvePrivateKey | None
     manifest_key: X25519PrivateKey
+    token_keys: TokenKeys
     key_encryption: FileKeyEncryption
     code_key: bytes
     dpop_nonce_key: bytes
@@ -117,6 +119,7 @@ def open_keystore(
         device_token_key=files.ec("device-token.key"),
         next_device_token_key=files.ec_if_there("device-token-next.key"),
         manifest_key=files.x25519("manifest.key"),
+        token_keys=files.token_keys(),
         key_encryption=FileKeyEncryption(key_encryption_file),
         code_key=read_secret(files.random("code.key")),
         dpop_nonce_key=read_secret(files.random("dpop-nonce.key")),
@@ -203,6 +206,13 @@ class _Files:
         if not isinstance(key, X25519PrivateKey):
             raise ConfigurationError(f"{self.directory / name} is not an X25519 key")
         return key
+
+    def token_keys(self) -> TokenKeys:
+        if self.create:
+            create_token_key(self.directory, 0)
+        keys = TokenKeys(self.directory)
+        keys.signing(self.now)
+        return keys
 
     def authority(self, name: str, common_name: str) -> Authority:
         key = self.ec(f"{name}.key")

@@ -27,6 +27,9 @@ TABLE: dict[type[errors.AdmittanceError], Problem] = {
     errors.AuthenticationFailed: Problem(401, "Authentication failed"),
     errors.NonceRequired: Problem(401, "A fresh nonce is required"),
     errors.NotAllowed: Problem(403, "Not allowed"),
+    errors.ScopeMissing: Problem(403, "Another scope is needed"),
+    errors.IntegrityRequired: Problem(403, "An attested app is needed"),
+    errors.OAuthRefused: Problem(400, "Refused"),
     errors.FactorRequired: Problem(403, "A second factor is needed"),
     errors.ApprovalPending: Problem(403, "Waiting for the owner"),
     errors.NotFound: Problem(404, "Not found"),
@@ -120,6 +123,8 @@ def headers_for(error: errors.AdmittanceError) -> dict[str, str]:
     match error:
         case errors.NonceRequired():
             return {"dpop-nonce": error.nonce, "www-authenticate": 'DPoP error="use_dpop_nonce"'}
+        case errors.ScopeMissing():
+            return {"www-authenticate": f'DPoP error="insufficient_scope", scope="{error.scope}"'}
         case errors.AuthenticationFailed():
             return {"www-authenticate": "DPoP"}
         case errors.Throttled():

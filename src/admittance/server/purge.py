@@ -2,7 +2,15 @@
 
 from sqlalchemy import delete
 
-from admittance.server.accounts.store import invites, login_throttles, proofs_seen, tokens
+from admittance.server.access.tables import (
+    oauth_codes,
+    oauth_device_codes,
+    oauth_ended_tokens,
+    oauth_flows,
+    oauth_pushed_requests,
+    oauth_sessions,
+)
+from admittance.server.accounts.store import invites, login_throttles, proofs_seen
 from admittance.server.activation.store import challenges
 from admittance.server.clock import Clock
 from admittance.server.database import Database
@@ -15,6 +23,7 @@ from admittance.server.enrolment.factors.tables import (
 )
 from admittance.server.enrolment.store import spent_nonces
 from admittance.server.enrolment.tpm.store import credential_challenges
+from admittance.server.grants.tables import grant_invitations, grants, possession_keys
 from admittance.server.mail.store import outbox
 from admittance.server.relay.tickets import relay_tickets
 from admittance.server.revocations.store import endings
@@ -25,6 +34,9 @@ KEEP_CHALLENGES_S = 3600
 KEEP_MAIL_S = 30 * 86_400
 KEEP_FACTORS_S = 86_400
 KEEP_ENDINGS_S = 86_400
+KEEP_KEYS_S = 86_400
+KEEP_GRANTS_S = 400 * 86_400
+KEEP_CODES_S = 86_400
 
 
 class Purge:
@@ -38,7 +50,17 @@ class Purge:
         """Returns how many rows went."""
         now = int(self._clock())
         statements = (
-            delete(tokens).where(tokens.c.expires_at <= now),
+            *(
+                delete(table).where(table.c.expires_at <= now)
+                for table in (
+                    oauth_sessions,
+                    oauth_device_codes,
+                    oauth_ended_tokens,
+                    oauth_flows,
+                    oauth_pushed_requests,
+                )
+            ),
+            delete(oauth_codes).where(oauth_codes.c.expires_at <= now - KEEP_CODES_S),
             delete(proofs_seen).where(proofs_seen.c.expires_at <= now),
             delete(login_throttles).where(login_throttles.c.forget_at <= now),
             delete(invites).where(invites.c.expires_at <= now - KEEP_INVITES_S),
@@ -51,6 +73,9 @@ class Purge:
             delete(sms_outbox).where(sms_outbox.c.created_at <= now - KEEP_FACTORS_S),
             delete(endings).where(endings.c.ended_at <= now - KEEP_ENDINGS_S),
             delete(relay_tickets).where(relay_tickets.c.expires_at <= now),
+            delete(possession_keys).where(possession_keys.c.expires_at <= now - KEEP_KEYS_S),
+            delete(grant_invitations).where(grant_invitations.c.expires_at <= now),
+            delete(grants).where(grants.c.ends_at <= now - KEEP_GRANTS_S),
             delete(factor_tries).where(factor_tries.c.ends_at <= now),
             *(
                 delete(table).where(table.c.expires_at <= now - KEEP_FACTORS_S)

@@ -165,3 +165,19 @@ def started(at_home: Home, *arguments: str) -> subprocess.Popen[str]:
 def test_help_shows_examples(at_home: Home) -> None:
     for command in ("get", "put", "post", "delete", "observe", "proxy"):
         assert "Example" in at_home.text("talk", "device", command, "--help")
+
+
+def test_a_guest_talks_by_the_key_that_it_has_of_the_device(at_home: Home) -> None:
+    at_home.run(at_home.world.hold)
+    for name in ("lock-1", DEVICE_ID):
+        assert at_home.object("talk", name, "get", "/value", profile="guest")["code"] == "2.05"
+    at_home.run(at_home.world.device.granted.clear)
+    code, error, detail = at_home.refusal("talk", DEVICE_ID, "get", "/value", profile="guest")
+    assert (code, error) == (4, "authentication_failed")
+    assert "used up" in detail
+
+
+def test_who_neither_knows_a_device_nor_has_a_key_of_it_is_told_how_to_know_it(at_home: Home) -> None:
+    at_home.run(lambda: at_home.world.other_app("nobody"))
+    for name in ("lock-1", DEVICE_ID):
+        assert at_home.refusal("talk", name, "get", "/value", profile="nobody")[:2] == (5, "not_found")

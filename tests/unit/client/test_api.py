@@ -17,7 +17,7 @@ from admittance.client.dpop import DpopKey
 
 ORIGIN = "https://admittance.example"
 KEY = DpopKey.generate()
-TOKEN = {"access_token": "t", "token_type": "DPoP", "expires_in_s": 60, "account_id": "a"}
+TOKENS = {"access_token": "t", "refresh_token": "r", "token_type": "DPoP", "expires_in": 60}
 
 
 class Script:
@@ -74,14 +74,19 @@ async def test_a_server_that_asks_for_nonces_for_ever_is_left(script: Script, cl
 
 
 async def test_a_login_carries_no_token_and_later_requests_the_new_one(script: Script, client: ApiClient) -> None:
-    script.answer(200, TOKEN)
-    script.answer(204)
+    script.answer(200, {"authorization_code": "c"})
+    script.answer(200, TOKENS)
+    script.answer(200, {"networks": []})
+    script.answer(200)
     await client.login("a@example.org", "a password")
+    await client.networks()
     await client.logout()
-    assert "authorization" not in script.requests[0].headers
-    assert "ath" not in script.claims(0)
-    assert script.requests[1].headers["authorization"] == "DPoP t"
-    assert "ath" in script.claims(1)
+    for index in (0, 1, 3):
+        assert "authorization" not in script.requests[index].headers
+        assert "ath" not in script.claims(index)
+    assert script.requests[2].headers["authorization"] == "DPoP t"
+    assert "ath" in script.claims(2)
+    assert b"token=r" in script.requests[3].content
 
 
 async def test_accepting_an_invite_needs_no_proof(script: Script, client: ApiClient) -> None:

@@ -13,6 +13,7 @@ SESSION = Session(
     email="a@example.org",
     account_id="a1",
     access_token="the token",
+    refresh_token="the next token",
     expires_at=1,
 )
 
@@ -27,6 +28,7 @@ def test_a_session_is_kept_in_a_private_file(tmp_path: Path) -> None:
 
 def test_a_session_does_not_show_its_token() -> None:
     assert "the token" not in repr(SESSION)
+    assert "the next token" not in repr(SESSION)
 
 
 def test_without_a_login_the_person_is_told_how_to_log_in(tmp_path: Path) -> None:

@@ -34,6 +34,20 @@ def test_a_time_before_the_floor_is_not_taken() -> None:
     assert (clock.now(), clock.trusted) == (1_000, False)
 
 
+def test_a_server_whose_clock_was_turned_back_makes_it_stand_still() -> None:
+    monotonic = Monotonic()
+    clock = TrustedClock(monotonic, 1_000)
+    clock.set_server_time(50_000)
+    monotonic.now += 30
+    assert clock.now() == 50_030
+    clock.set_server_time(50_010)
+    assert (clock.now(), clock.floor()) == (50_030, 50_030)
+    monotonic.now += 19
+    assert clock.now() == 50_030
+    monotonic.now += 2
+    assert clock.now() == 50_031
+
+
 def test_the_floor_never_goes_back() -> None:
     monotonic = Monotonic()
     clock = TrustedClock(monotonic, 1_000)

@@ -122,7 +122,7 @@ async def relay_way(
         )
     trust = session.trust()
     way = None if network is None else transport(network, trust)
-    api = await stack.enter_async_context(ApiClient.of_session(session, store.key(), transport=way))
+    api = await stack.enter_async_context(ApiClient.of_store(store, transport=way))
 
     async def discover() -> Sequence[str]:
         urls = (await api.discover()).relay[:MAX_RELAYS]

@@ -126,6 +126,7 @@ class RelayWay:
         if parts.scheme != "wss" or not host:
             raise Malformed("The server names a relay that is no wss:// URL.")
         target = APP_PATH + self._device_id
+        await self._api.renew()
         reader, writer = await self._connect(host, parts.port or _WSS_PORT)
         await secure(writer, self._trust, host, TLS_TIMEOUT_S)
         socket = await WebSocket.connect(

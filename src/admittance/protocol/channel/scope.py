@@ -28,6 +28,12 @@ def check_scope(holder: Holder, code: int, path: str) -> None:
         raise NotAllowed("This credential may not do that.")
 
 
+def is_for_guests(path: str) -> bool:
+    """Whether a guest's scope may name that path, or pattern, to any effect."""
+    named = path.removesuffix("/*")
+    return not any(_is_below(named, reserved) for reserved in (SERVER_PATH, *_MANAGEMENT_PATHS))
+
+
 def _is_allowed(holder: Holder, code: int, path: str) -> bool:
     if holder.role == "recovery":
         return _is_below(path, CREDENTIALS_PATH)

@@ -1,8 +1,15 @@
-"""Invites: the only way to an account. An operator makes a single-use link; accepting it sets the password."""
+"""Invites: the only way to an account. A single-use link; accepting it sets the password.
+
+An operator makes one for an address. An owner makes *open* ones, with a grant: whoever holds the link gives an
+address of their own, and the account can own no device.
+"""
 
 import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admittance.errors import (
     AlreadyUsed,
@@ -14,7 +21,12 @@ from admittance.errors import (
     NotFound,
 )
 from admittance.server.accounts import store
-from admittance.server.accounts.model import Invite, normalise_display_name, normalise_email
+from admittance.server.accounts.model import (
+    AuthenticatedAccount,
+    Invite,
+    normalise_display_name,
+    normalise_email,
+)
 from admittance.server.accounts.passwords import PasswordHashes, PasswordRules
 from admittance.server.accounts.secrets_at_rest import SecretHasher, new_secret
 from admittance.server.accounts.throttle import LoginThrottle
@@ -28,10 +40,38 @@ REPEAT_S = 3600
 
 MAX_QUOTA = 1_000_000
 _UNKNOWN = "This invitation does not exist. Check that the whole link was copied."
+_USED = "This invitation was used already. Log in with your password."
+_TAKEN = (
+    "This invitation can't be accepted with this address. If you have an account, log in and accept the invitation "
+    "there; otherwise give another address."
+)
+_ANY_ADDRESS = ""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An invite that is being accepted, by an account that `is_new` or that was there before.
+
+    `brought` are the ids of grants that the account has got by it.
+    """
+
+    secret_mac: bytes
+    account_id: str
+    email: str
+    is_new: bool
+    brought: list[bytes] = field(default_factory=list)
+
+
+OnAccepted = Callable[[AsyncConnection, Accepted, float], Awaitable[None]]
+
+
+async def _brings_nothing(_connection: AsyncConnection, _accepted: Accepted, _now: float) -> None:
+    pass
 
 
 class Invites:
-    """Makes invites and turns them into accounts."""
+    """Makes invites and turns them into accounts. `on_accepted` is told in the transaction that accepts; it is put in
+    before any is accepted."""
 
     def __init__(
         self,
@@ -53,6 +93,7 @@ class Invites:
         self._throttle = throttle
         self._ttl_s = ttl_s
         self._hasher = SecretHasher(mac_key, "invite")
+        self.on_accepted: OnAccepted = _brings_nothing
 
     async def create(self, *, email: str, operator: bool, quota: int | None, actor: str) -> Invite:
         """Make an invite for one address.
@@ -94,6 +135,44 @@ class Invites:
             )
         return invite
 
+    async def add_open(self, connection: AsyncConnection, now: float) -> tuple[Invite, bytes]:
+        """Make an open invite in the caller's transaction; gives it, and the HMAC under which it is stored."""
+        secret = new_secret()
+        invite = Invite(secret=secret, email=_ANY_ADDRESS, operator=False, expires_at=int(now) + self._ttl_s)
+        mac = self._hasher.mac(secret)
+        await store.insert_invite(
+            connection,
+            secret_mac=mac,
+            email=_ANY_ADDRESS,
+            operator=False,
+            quota=0,
+            created_at=int(now),
+            expires_at=invite.expires_at,
+        )
+        return invite, mac
+
+    async def take_open(
+        self, connection: AsyncConnection, secret: str, account: AuthenticatedAccount, now: float
+    ) -> Accepted:
+        """Use an open invite up for an account that is there already, in the caller's transaction.
+
+        Raises:
+            NotFound: no such invite, or it is for an address.
+            Expired, AlreadyUsed: too late.
+        """
+        try:
+            mac = self._hasher.mac(secret)
+        except Malformed:
+            raise NotFound(_UNKNOWN) from None
+        invite = await store.find_invite(connection, mac)
+        if invite is None or invite.email != _ANY_ADDRESS:
+            raise NotFound(_UNKNOWN)
+        if not await store.consume_invite(connection, mac, account_id=account.account_id, now=int(now)):
+            if invite.account_id is not None:
+                raise AlreadyUsed(_USED)
+            raise Expired("This invitation has expired. Ask for another one.")
+        return Accepted(mac, account.account_id, account.email, is_new=False)
+
     async def accept(self, *, secret: str, email: str, password: str, display_name: str, source: str) -> str:
         """Make the invited account and return its id; the same acceptance again returns the same id.
 
@@ -102,7 +181,7 @@ class Invites:
 
         Raises:
             NotFound: no such invite.
-            NotAllowed: the invite is for another address.
+            NotAllowed: the invite is for another address; or it is for any, and this one has an account.
             Malformed: the password or the display name breaks a rule.
             Expired, AlreadyUsed: too late, or accepted with another password.
             Conflict: the address got an account by another invite.
@@ -119,16 +198,19 @@ class Invites:
             invite = await store.find_invite(connection, mac)
         if invite is None:
             raise NotFound(_UNKNOWN)
-        if invite.email != address:
+        is_open = invite.email == _ANY_ADDRESS
+        if not is_open and invite.email != address:
             raise NotAllowed("This invitation is for another address.")
         if invite.account_id is None:
+            if is_open:
+                await self._throttle.charge(email=address, source=source, now=self._clock())
             password_hash = await self._hashes.make(password)
-            account_id = await self._consume(mac, address, name, password_hash)
+            account_id = await self._consume(mac, address, name, password_hash, is_open=is_open)
             if account_id is not None:
                 return account_id
         return await self._repeat(mac, address, password, source)
 
-    async def _consume(self, mac: bytes, address: str, name: str, password_hash: str) -> str | None:
+    async def _consume(self, mac: bytes, address: str, name: str, password_hash: str, *, is_open: bool) -> str | None:
         """Turn the invite into an account, or return None when it is no longer open."""
         account_id = secrets.token_hex(10)
         now = int(self._clock())
@@ -149,6 +231,7 @@ class Invites:
                     password_hash=password_hash,
                     created_at=now,
                 )
+                await self.on_accepted(connection, Accepted(mac, account_id, address, is_new=True), now)
                 await self._audit.append(
                     connection,
                     event="account.created",
@@ -158,6 +241,8 @@ class Invites:
                     now=now,
                 )
         except IntegrityError as error:
+            if is_open:
+                raise NotAllowed(_TAKEN) from error
             raise Conflict("This address has an account already. Log in with it.") from error
         return account_id
 
@@ -171,14 +256,14 @@ class Invites:
                 account = await store.find_by_id(connection, invite.account_id)
         if invite is None or invite.account_id is None:
             raise Expired("This invitation has expired. Ask for another one.")
-        if account is None or now > invite.accepted_at + REPEAT_S:
-            raise AlreadyUsed("This invitation was used already. Log in with your password.")
+        if account is None or account.email != address or now > invite.accepted_at + REPEAT_S:
+            raise AlreadyUsed(_USED)
         await self._throttle.check(email=address, source=source, now=now)
         try:
             await self._hashes.verify(account.password_hash, password)
         except AuthenticationFailed:
             await self._throttle.charge(email=address, source=source, now=now)
-            raise AlreadyUsed("This invitation was used already. Log in with your password.") from None
+            raise AlreadyUsed(_USED) from None
         account_id: str = account.account_id
         return account_id
 

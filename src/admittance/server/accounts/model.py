@@ -1,4 +1,4 @@
-"""Values of accounts, invites and tokens."""
+"""Values of accounts, invites and logins."""
 
 import re
 from dataclasses import dataclass
@@ -24,12 +24,20 @@ class Account:
 
 @dataclass(frozen=True)
 class AuthenticatedAccount:
-    """Who sent a request, proven by a token and the key it is bound to (`jkt`, RFC 9449 section 6)."""
+    """Who sent a request, proven by a token and the key it is bound to (`jkt`, RFC 9449 section 6).
+
+    `client_id` is the client that the account let in, `scope` what for, `session_id` the login. `attested_until` is
+    the Unix time until which the client's app is attested, None if it is not.
+    """
 
     account_id: str
     email: str
     operator: bool
     jkt: str
+    client_id: str
+    scope: frozenset[str]
+    session_id: str
+    attested_until: int | None
 
 
 @dataclass(frozen=True)
@@ -47,22 +55,16 @@ class Invite:
 
 
 @dataclass(frozen=True)
-class IssuedToken:
-    """A new access token. Like an invite's secret, `access_token` is stored only as an HMAC."""
-
-    access_token: str
-    account_id: str
-    expires_in_s: int
-
-
-@dataclass(frozen=True)
-class LivingToken:
-    """A token that has not ended. `mac` (32 bytes) is how it is stored, and what its ending is told by."""
+class LivingSession:
+    """A login that has not ended. `session_id` is what its ending is told by. `attested_until` is the Unix time until
+    which its app is attested, None if it is not."""
 
     account_id: str
     jkt: str
-    mac: bytes
+    session_id: str
+    scope: frozenset[str]
     expires_at: int
+    attested_until: int | None
 
 
 def normalise_email(email: str) -> str:

@@ -35,13 +35,17 @@ class ReplayCache:
             AuthenticationFailed: it was used before.
             Unavailable: the cache is full.
         """
+        await self.spend_once(connection, f"{proof.jkt}.{proof.jti}", expires_at=int(now) + KEPT_S, now=now)
+
+    async def spend_once(self, connection: AsyncConnection, name: str, *, expires_at: int, now: float) -> None:
+        """Like `spend`, for another thing that is good once and for which nobody asks after `expires_at`."""
         if abs(now - self._counted_at) >= _RECOUNT_S:
             await self._recount(connection, now)
         if self._count >= self._max_proofs:
             raise Unavailable("Too many requests are being made. Try again in a minute.")
-        digest = hashlib.sha256(f"{proof.jkt}.{proof.jti}".encode()).digest()
+        digest = hashlib.sha256(name.encode()).digest()
         try:
-            await connection.execute(_SPEND, {"digest": digest, "expires_at": int(now) + KEPT_S})
+            await connection.execute(_SPEND, {"digest": digest, "expires_at": expires_at})
         except IntegrityError as error:
             raise AuthenticationFailed("The request is not authenticated.") from error
         self._count += 1

@@ -8,7 +8,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from admittance.server.accounts import pages
-from admittance.server.accounts.authenticate import presented_token
 from admittance.server.accounts.networks import PremisesNetwork
 from admittance.server.accounts.service import AccountServices
 from admittance.server.accounts.throttle import source_of
@@ -30,11 +29,6 @@ class AcceptInvite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     display_name: str
 
 
-class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    email: str
-    password: str
-
-
 class PutNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ssid: str
     passphrase: str
@@ -51,8 +45,6 @@ def routes(services: AccountServices, *, origin: str, count_devices: CountDevice
     return [
         Route("/api/invites", handlers.create_invite, methods=["POST"]),
         Route("/api/invites/accept", handlers.accept_invite, methods=["POST"]),
-        Route("/api/tokens", handlers.login, methods=["POST"]),
-        Route("/api/tokens/current", handlers.logout, methods=["DELETE"]),
         Route("/api/account", handlers.account, methods=["GET"]),
         Route("/api/networks", handlers.list_networks, methods=["GET"]),
         Route("/api/networks/{name}", handlers.put_network, methods=["PUT"]),
@@ -90,28 +82,8 @@ class _Handlers:
         account = await self._services.accounts.get(account_id)
         return reply({"account_id": account.account_id, "email": account.email}, status=201)
 
-    async def login(self, request: Request) -> Response:
-        proof = self._services.authenticator.proof(request, access_token=None)
-        asked = await body(request, Login)
-        token = await self._services.tokens.login(
-            email=asked.email, password=asked.password, proof=proof, source=source_of(request)
-        )
-        return reply(
-            {
-                "access_token": token.access_token,
-                "token_type": "DPoP",
-                "expires_in_s": token.expires_in_s,
-                "account_id": token.account_id,
-            }
-        )
-
-    async def logout(self, request: Request) -> Response:
-        account = await self._services.authenticator.account(request)
-        await self._services.tokens.end(presented_token(request), account_id=account.account_id)
-        return Response(status_code=204)
-
     async def account(self, request: Request) -> Response:
-        caller = await self._services.authenticator.account(request)
+        caller = await self._services.authenticator.account(request, scope="account")
         account = await self._services.accounts.get(caller.account_id)
         return reply(
             {
@@ -125,18 +97,18 @@ class _Handlers:
         )
 
     async def list_networks(self, request: Request) -> Response:
-        caller = await self._services.authenticator.account(request)
+        caller = await self._services.authenticator.account(request, scope="account")
         networks = await self._services.networks.list(caller.account_id)
         return reply({"networks": [{"name": network.name, "ssid": network.ssid} for network in networks]})
 
     async def put_network(self, request: Request) -> Response:
-        caller = await self._services.authenticator.account(request)
+        caller = await self._services.authenticator.account(request, scope="account")
         asked = await body(request, PutNetwork)
         network = PremisesNetwork(name=request.path_params["name"], ssid=asked.ssid, passphrase=asked.passphrase)
         await self._services.networks.put(caller.account_id, network)
         return reply({"name": network.name, "ssid": network.ssid})
 
     async def remove_network(self, request: Request) -> Response:
-        caller = await self._services.authenticator.account(request)
+        caller = await self._services.authenticator.account(request, scope="account")
         await self._services.networks.remove(caller.account_id, request.path_params["name"])
         return Response(status_code=204)

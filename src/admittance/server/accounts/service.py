@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admittance.errors import NotFound
 from admittance.server.accounts import store
-from admittance.server.accounts.authenticate import Authenticator
+from admittance.server.accounts.authenticate import Authenticator, LivingSessions
 from admittance.server.accounts.dpop import Nonces, ProofVerifier
 from admittance.server.accounts.invites import INVITE_TTL_S, Invites
 from admittance.server.accounts.model import Account
@@ -17,7 +17,6 @@ from admittance.server.accounts.password_check import PasswordCheck
 from admittance.server.accounts.passwords import PasswordHashes, PasswordRules, read_breached_hashes
 from admittance.server.accounts.replays import ReplayCache
 from admittance.server.accounts.throttle import LoginThrottle
-from admittance.server.accounts.tokens import TOKEN_TTL_S, Tokens
 from admittance.server.audit.store import AuditLog
 from admittance.server.clock import Clock
 from admittance.server.database import Database
@@ -57,10 +56,11 @@ class AccountServices:
 
     accounts: Accounts
     invites: Invites
-    tokens: Tokens
+    sessions: LivingSessions
     networks: Networks
     authenticator: Authenticator
     passwords: PasswordCheck
+    throttle: LoginThrottle
     verifier: ProofVerifier
     replays: ReplayCache
 
@@ -75,8 +75,8 @@ def build(
     code_key: bytes,
     dpop_nonce_key: bytes,
     default_quota: int,
+    sessions: LivingSessions,
     invite_ttl_s: int = INVITE_TTL_S,
-    token_ttl_s: int = TOKEN_TTL_S,
     breach_list: Path | None = None,
     hashes: PasswordHashes | None = None,
 ) -> AccountServices:
@@ -87,6 +87,7 @@ def build(
         code_key: 32 bytes; invites, tokens and throttle buckets are stored as HMACs under a key derived from it.
         dpop_nonce_key: 32 bytes, the same on all nodes.
         default_quota: devices an account may own where its invite said nothing else.
+        sessions: the logins that access tokens belong to.
         breach_list: a file of SHA-1 hashes of passwords to refuse.
         hashes: argon2id with other costs than the default.
 
@@ -99,16 +100,6 @@ def build(
     throttle = LoginThrottle(database, mac_key)
     replays = ReplayCache()
     verifier = ProofVerifier(origin=origin, nonces=Nonces(dpop_nonce_key))
-    tokens = Tokens(
-        database=database,
-        clock=clock,
-        audit=audit,
-        hashes=hashes,
-        throttle=throttle,
-        replays=replays,
-        mac_key=mac_key,
-        ttl_s=token_ttl_s,
-    )
     invites = Invites(
         database=database,
         clock=clock,
@@ -122,11 +113,12 @@ def build(
     return AccountServices(
         accounts=Accounts(database=database, default_quota=default_quota),
         invites=invites,
-        tokens=tokens,
+        sessions=sessions,
         networks=Networks(database=database, clock=clock, audit=audit, envelope=envelope),
         passwords=PasswordCheck(database=database, clock=clock, hashes=hashes, throttle=throttle),
+        throttle=throttle,
         authenticator=Authenticator(
-            database=database, clock=clock, tokens=tokens, verifier=verifier, replays=replays
+            database=database, clock=clock, sessions=sessions, verifier=verifier, replays=replays
         ),
         verifier=verifier,
         replays=replays,

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
-    delete,
     insert,
     select,
     update,
@@ -45,18 +44,6 @@ invites = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("account_id", Text, nullable=True),
     Column("accepted_at", BigInteger, nullable=True),
-)
-
-tokens = Table(
-    "tokens",
-    metadata,
-    Column("token_mac", LargeBinary(32), primary_key=True),
-    Column("account_id", Text, ForeignKey("accounts.account_id", ondelete="CASCADE"), nullable=False),
-    Column("jkt", Text, nullable=False),
-    Column("issued_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    Index("ix_tokens_expires_at", "expires_at"),
-    Index("ix_tokens_account_id", "account_id"),
 )
 
 proofs_seen = Table(
@@ -102,12 +89,6 @@ trusted_apps = Table(
 
 _FIND_BY_ID = select(accounts).where(accounts.c.account_id == bindparam("sought"))
 _LOCK_ACCOUNT = _FIND_BY_ID.with_for_update()
-_FIND_TOKEN = (
-    select(accounts, tokens.c.jkt)
-    .join(accounts, accounts.c.account_id == tokens.c.account_id)
-    .select_from(tokens)
-    .where(tokens.c.token_mac == bindparam("sought"), tokens.c.expires_at > bindparam("now"))
-)
 
 
 def account_of(row: Row[tuple[object, ...]], default_quota: int) -> Account:
@@ -195,32 +176,3 @@ async def consume_invite(connection: AsyncConnection, secret_mac: bytes, *, acco
         .values(account_id=account_id, accepted_at=now)
     )
     return result.rowcount == 1
-
-
-async def insert_token(
-    connection: AsyncConnection, *, token_mac: bytes, account_id: str, jkt: str, issued_at: int, expires_at: int
-) -> None:
-    await connection.execute(
-        insert(tokens).values(
-            token_mac=token_mac, account_id=account_id, jkt=jkt, issued_at=issued_at, expires_at=expires_at
-        )
-    )
-
-
-async def find_token(connection: AsyncConnection, token_mac: bytes, *, now: int) -> Row[tuple[object, ...]] | None:
-    """The account columns and `jkt` of a token that has not expired."""
-    return (await connection.execute(_FIND_TOKEN, {"sought": token_mac, "now": now})).first()
-
-
-async def living_token(connection: AsyncConnection, token_mac: bytes, *, now: int) -> Row[tuple[object, ...]] | None:
-    """The columns of a token that has not expired."""
-    query = select(tokens).where(tokens.c.token_mac == token_mac, tokens.c.expires_at > now)
-    return (await connection.execute(query)).first()
-
-
-async def delete_token(connection: AsyncConnection, token_mac: bytes) -> None:
-    await connection.execute(delete(tokens).where(tokens.c.token_mac == token_mac))
-
-
-async def delete_expired_tokens(connection: AsyncConnection, *, now: int) -> None:
-    await connection.execute(delete(tokens).where(tokens.c.expires_at <= now))

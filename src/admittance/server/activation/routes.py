@@ -89,13 +89,13 @@ class _Handlers:
         self._second_factor = second_factor
 
     async def challenge(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="activate")
         asked = await body(request, AskChallenge)
         issued = await self._challenges.issue(Caller(account.account_id, account.jkt), asked.device_id)
         return reply({"challenge": base64url.encode(issued.challenge), "expires_at": issued.expires_at}, status=201)
 
     async def activate(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="activate")
         asked = await body(request, AskActivation)
         activation = await self._activations.activate(
             Caller(account.account_id, account.jkt), await self._decoded(account.account_id, asked)

@@ -38,7 +38,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class ConversationService:
-    """`key` is the server's channel key; `wants_readings` tells whether a device's owner agreed to any."""
+    """`key` is the server's channel key; `wants_readings` tells whether a device's owner agreed to any.
+
+    `on_attached` hears of each device that has connected, with its epoch; it is put in before `start`.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class ConversationService:
         self._resources = resources
         self._wants_readings = wants_readings
         self._randomness = randomness
+        self.on_attached: Callable[[str, int], Awaitable[None]] = _nothing_to_say
         self._here: dict[str, Conversation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -92,6 +96,7 @@ class ConversationService:
         if need == "proof":
             self._spawn(self._settle(conversation, conversation.establish(SETTLE_S), settled))
         self._spawn(self._keep_if_wanted(conversation))
+        self._spawn(self.on_attached(device_id, epoch))
         return conversation
 
     def tell_ended(self, device_id: str, settled: Callable[[bool], None]) -> None:
@@ -187,6 +192,10 @@ class ConversationService:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def _nothing_to_say(_device_id: str, _epoch: int) -> None:
+    pass
 
 
 async def _logged(work: Awaitable[Any]) -> None:

@@ -55,7 +55,7 @@ class _Handlers:
         self._catalogue = catalogue
 
     async def setup(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="activate")
         device_id = request.path_params["device_id"]
         found = await self._setup.setup(device_id, account.account_id)
         issued = await self._challenges.issue(Caller(account.account_id, account.jkt), device_id)
@@ -72,7 +72,7 @@ class _Handlers:
         )
 
     async def presence_code(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="activate")
         asked = await body(request, AskPresenceCode)
         challenge = base64url.decode(asked.challenge, length=32)
         window_nonce = base64url.decode(asked.window_nonce, length=WINDOW_NONCE_BYTES)
@@ -81,7 +81,7 @@ class _Handlers:
         return reply({"username": code.code_id, "code": code.code})
 
     async def models(self, request: Request) -> Response:
-        await self._authenticator.account(request)
+        await self._authenticator.account(request, scope="devices")
         return reply(
             {
                 "models": [

@@ -1,5 +1,6 @@
 """Ending a device's access, whatever the reason, at once: every certificate, ticket and pending activation, the codes
-that it made, and what was asked, sent or answered for it as a second factor; and its streams on every relay node."""
+that it made, and what was asked, sent or answered for it as a second factor; what was granted on it; and its
+streams on every relay node."""
 
 from collections.abc import Mapping
 
@@ -14,6 +15,7 @@ from admittance.server.devices.sightings import forget_sightings
 from admittance.server.enrolment import store
 from admittance.server.enrolment.factors import store as factors
 from admittance.server.enrolment.model import RevocationReason
+from admittance.server.grants.endings import end_grants_at_device
 from admittance.server.readings import store as readings
 from admittance.server.revocations.store import record_ending
 
@@ -28,6 +30,7 @@ async def end_credentials(
     await activations.cancel_activations(connection, key, at)
     await factors.end_codes(connection, device.device_id)
     await factors.end_questions(connection, key)
+    await end_grants_at_device(connection, device.device_id, now)
     if ended or await store.newest_certificate(connection, key) is not None:
         await record_ending(connection, "device", device.device_id, now)
     return ended

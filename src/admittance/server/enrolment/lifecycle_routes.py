@@ -49,7 +49,7 @@ def routes(*, authenticator: Authenticator, fleet: Fleet, lifecycle: Lifecycle, 
 
     def acting(name: str, act: Act) -> Route:
         async def handle(request: Request) -> Response:
-            account = await authenticator.account(request)
+            account = await authenticator.account(request, scope="activate")
             device_id = request.path_params["device_id"]
             await act(account, device_id, request)
             return reply(shown_device(await fleet.show(account, device_id), to_operator=account.operator))
@@ -57,13 +57,13 @@ def routes(*, authenticator: Authenticator, fleet: Fleet, lifecycle: Lifecycle, 
         return Route(f"/api/devices/{{device_id}}/{name}", handle, methods=["POST"])
 
     async def decommission(request: Request) -> Response:
-        account = await authenticator.account(request)
+        account = await authenticator.account(request, scope="activate")
         asked = await body(request, AskDecommission)
         await lifecycle.decommission(account, request.path_params["device_id"], asked.reason)
         return Response(status_code=204)
 
     async def events(request: Request) -> Response:
-        account = await authenticator.account(request)
+        account = await authenticator.account(request, scope="devices")
         return reply({"events": await history.of(account, request.path_params["device_id"])})
 
     return [

@@ -60,24 +60,24 @@ def device_routes(*, devices: DeviceAuthenticator, clock: Clock) -> list[Route]:
 
 def people_routes(*, authenticator: Authenticator, fleet: Fleet, revocations: RevocationList) -> list[Route]:
     async def listing(request: Request) -> Response:
-        account = await authenticator.account(request)
+        account = await authenticator.account(request, scope="devices")
         everyones = request.query_params.get("all") == "1"
         owned = await fleet.list(account, everyones=everyones)
         shown = [shown_device(each, to_operator=account.operator) for each in owned]
         return reply({"devices": shown})
 
     async def show(request: Request) -> Response:
-        account = await authenticator.account(request)
+        account = await authenticator.account(request, scope="devices")
         owned = await fleet.show(account, request.path_params["device_id"])
         return reply(shown_device(owned, in_full=True, to_operator=account.operator))
 
     async def revoke(request: Request) -> Response:
-        account = await authenticator.account(request)
+        account = await authenticator.account(request, scope="activate")
         asked = await body(request, AskRevocation)
         return reply(shown_device(await fleet.revoke(account, request.path_params["device_id"], asked.reason)))
 
     async def release(request: Request) -> Response:
-        account = await authenticator.account(request)
+        account = await authenticator.account(request, scope="activate")
         return reply(shown_device(await fleet.release(account, request.path_params["device_id"])))
 
     return [

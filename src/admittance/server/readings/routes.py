@@ -32,11 +32,11 @@ class AskConsent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def routes(*, authenticator: Authenticator, readings: ReadingsService) -> list[Route]:
     async def consent(request: Request) -> Response:
-        account = await authenticator.account(request)
+        account = await authenticator.account(request, scope="devices")
         return reply(asdict(await readings.consent(account, request.path_params["device_id"])))
 
     async def set_consent(request: Request) -> Response:
-        account = await authenticator.account(request)
+        account = await authenticator.account(request, scope="devices")
         asked = await body(request, AskConsent)
         view = await readings.set_consent(
             account, request.path_params["device_id"], asked.readings, erase=asked.erase
@@ -44,7 +44,7 @@ def routes(*, authenticator: Authenticator, readings: ReadingsService) -> list[R
         return reply(asdict(view))
 
     async def of_device(request: Request) -> Response:
-        account = await authenticator.account(request)
+        account = await authenticator.account(request, scope="devices")
         device_id = request.path_params["device_id"]
         if CSV in request.headers.get("accept", ""):
             return _csv(csv_table(await readings.of_device(account, device_id)))
@@ -58,7 +58,7 @@ def routes(*, authenticator: Authenticator, readings: ReadingsService) -> list[R
         )
 
     async def of_everybody(request: Request) -> Response:
-        account = await authenticator.account(request)
+        account = await authenticator.account(request, scope="devices")
         return _csv(csv_table(await readings.of_everybody(account)))
 
     return [

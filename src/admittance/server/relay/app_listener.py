@@ -10,6 +10,7 @@ from admittance.errors import (
     AuthenticationFailed,
     DeviceOffline,
     Malformed,
+    NotAllowed,
     NotFound,
     QuotaExceeded,
     Unavailable,
@@ -30,6 +31,7 @@ _FIN: Final = 0x80
 _IS_BINARY: Final = 0x02
 _IS_CONTINUATION: Final = 0x00
 _LONG: Final = struct.Struct(">BBH").pack
+WATCH_EVERY_S: Final = 3600.0
 _MAX_PAYLOAD = relay.MAX_PAYLOAD_BYTES
 
 
@@ -150,6 +152,17 @@ class AppConnection(Connection):
             self._end(CloseCode.NOT_AUTHENTICATED, CloseReason.NORMAL)
         super().sweep(idle_sweeps)
 
+    def _watch_access(self) -> None:
+        """End the stream when what the account may do with the device ends, and not a moment later."""
+        until = None if self.identity is None else self.identity.access_until
+        if until is None or self.closing:
+            return
+        left_s = until - self.node.clock()
+        if left_s > 0:
+            self.node.loop.call_later(min(left_s, WATCH_EVERY_S), self._watch_access)
+        else:
+            self._end(CloseCode.REVOKED, CloseReason.REVOKED)
+
     def too_slow(self) -> None:
         self._end(CloseCode.IDLE, CloseReason.IDLE)
 
@@ -259,6 +272,8 @@ class AppConnection(Connection):
             self.close(CloseCode.NOT_AUTHENTICATED)
         except (NotFound, DeviceOffline):
             self.close(CloseCode.OFFLINE)
+        except NotAllowed:
+            self.close(CloseCode.REVOKED)
         except QuotaExceeded:
             self.close(CloseCode.QUOTA)
         except Unavailable:
@@ -272,5 +287,6 @@ class AppConnection(Connection):
             return
         self._stream = stream
         self._credit = relay.INITIAL_CREDIT
+        self._watch_access()
         self._send_pending()
         self.resume(PROVING)

@@ -13,8 +13,10 @@ from admittance.server.database import Database
 from admittance.server.devices.sightings import Sightings
 from admittance.server.enrolment.mails import OwnerMails
 from admittance.server.foundation import Foundation, open_database
+from admittance.server.grants import assembly as grant_services
+from admittance.server.grants.assembly import GrantServices
 from admittance.server.readings import routes as reading_routes
-from admittance.server.relay.authentication import AppProofs, DeviceProofs, OwnerAccess
+from admittance.server.relay.authentication import AppProofs, DeviceAccess, DeviceProofs
 from admittance.server.relay.capture import Capture
 from admittance.server.relay.cluster import Cluster
 from admittance.server.relay.node import RelayNode
@@ -36,6 +38,7 @@ class RelayServices:
     endings: EndingsFeed
     endings_database: Database
     conversing: ConversationServices
+    granting: GrantServices
     tickets: Tickets
     people_routes: tuple[Route, ...]
 
@@ -45,11 +48,13 @@ class RelayServices:
         await self.cluster.start(self.node)
         await self.endings.start()
         await self.conversing.conversations.start()
+        await self.granting.start()
         await self.listeners.start()
 
     async def stop(self) -> None:
         """Send everybody elsewhere and leave. Whatever was started ends, though `start` failed half-way."""
         await self.listeners.stop()
+        await self.granting.stop()
         await self.conversing.conversations.close()
         await self.cluster.close()
         await self.endings.close()
@@ -62,7 +67,7 @@ def build(foundation: Foundation, accounts: AccountServices, capture: Capture | 
     config, keys = foundation.config, foundation.keystore
     database, audit, clock = foundation.database, foundation.audit_log, foundation.clock
     tickets = Tickets(database=database, key=keys.code_key, clock=clock)
-    access = OwnerAccess(database=database, clock=clock)
+    access = DeviceAccess(database=database, clock=clock)
     node = RelayNode(
         RelaySettings.of(config),
         devices=DeviceProofs(
@@ -76,7 +81,7 @@ def build(foundation: Foundation, accounts: AccountServices, capture: Capture | 
             database=database,
             verifier=accounts.verifier,
             replays=accounts.replays,
-            tokens=accounts.tokens,
+            sessions=accounts.sessions,
             tickets=tickets,
             access=access,
             clock=clock,
@@ -90,17 +95,15 @@ def build(foundation: Foundation, accounts: AccountServices, capture: Capture | 
     endings = EndingsFeed(database=endings_database, bus=bus)
     announce_endings(database, bus)
     conversing = conversation_services.build(foundation, bus, cluster.node_id)
+    granting = grant_services.build(foundation, accounts, conversing.conversations)
     node.directory = node.arrivals = cluster
     node.conversations = conversing.conversations
     endings.listen(node)
     ticket_routes = TicketRoutes(
-        database=database,
         authenticator=accounts.authenticator,
-        tokens=accounts.tokens,
         tickets=tickets,
         access=access,
         urls=config.app_relay_urls,
-        clock=clock,
     )
     return RelayServices(
         node=node,
@@ -110,10 +113,12 @@ def build(foundation: Foundation, accounts: AccountServices, capture: Capture | 
         endings=endings,
         endings_database=endings_database,
         conversing=conversing,
+        granting=granting,
         tickets=tickets,
         people_routes=(
             *ticket_routes.routes(),
             *status_routes(accounts.authenticator, node),
             *reading_routes.routes(authenticator=accounts.authenticator, readings=conversing.readings),
+            *granting.people_routes,
         ),
     )

@@ -2,8 +2,7 @@
 
 import hashlib
 import hmac
-from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from cryptography import x509
@@ -11,11 +10,20 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Row
 
-from admittance.errors import AuthenticationFailed, KeyRefused, Malformed, NotFound, SignatureInvalid
+from admittance.errors import (
+    AuthenticationFailed,
+    IntegrityRequired,
+    KeyRefused,
+    Malformed,
+    NotFound,
+    OutsideWindow,
+    SignatureInvalid,
+)
 from admittance.protocol.signing import load_public_key, verify_raw
+from admittance.server.accounts.authenticate import LivingSessions
 from admittance.server.accounts.dpop import ProofVerifier, VerifiedProof
 from admittance.server.accounts.replays import ReplayCache
-from admittance.server.accounts.tokens import Tokens
+from admittance.server.audit.seldom import Seldom
 from admittance.server.audit.store import AuditLog
 from admittance.server.clock import Clock
 from admittance.server.database import Database
@@ -25,14 +33,16 @@ from admittance.server.devices.sightings import Sightings
 from admittance.server.enrolment import store as enrolments
 from admittance.server.enrolment.devices import SEEN_EVERY_S
 from admittance.server.enrolment.tpm.store import find_attestation
+from admittance.server.grants.reach import LATEST, reach
+from admittance.server.grants.store import of_guest
 from admittance.server.relay.tickets import AppIdentity, Tickets
 from admittance.server.revocations.store import last_ending
 from admittance.wire.device_id import check_device_id
 from admittance.wire.relay import RelayProof, RelayTicket, proof_input
 
-AUDIT_EVERY_S = 600
-MAX_AUDITED = 4096
+RELAY_SCOPE = "devices"
 _UNIFORM = "The connection is not authenticated."
+_NO_DEVICE = "There is no such device of yours."
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +74,46 @@ class PresentedToken:
 class Access(Protocol):
     """Which account may talk with which device."""
 
-    async def may_connect(self, account_id: str, device_id: str) -> None:
-        """Raises `NotFound`, also where there is no such device."""
+    async def may_connect(self, account_id: str, device_id: str, attested_until: int | None) -> int | None:
+        """Until when (Unix time) it may; None for as long as its token lasts. The app is attested until
+        `attested_until`, None if it is not.
+
+        Raises `NotFound`, also where there is no such device, and `NotAllowed` for a guest that may not do so now.
+        """
 
 
-class OwnerAccess:
-    """An owner talks with the devices that are active and its own."""
+class DeviceAccess:
+    """An owner talks with the devices that are active and its own, a guest with those that it was let in to, when."""
 
     def __init__(self, *, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
-    async def may_connect(self, account_id: str, device_id: str) -> None:
+    async def may_connect(self, account_id: str, device_id: str, attested_until: int | None) -> int | None:
         """See `Access.may_connect`."""
+        now = self._clock()
         async with self._database.read() as connection:
             record = await registry.find(connection, device_id)
-        if record is None or record.state != "active" or record.owner(self._clock()) != account_id:
-            raise NotFound("There is no such device of yours.")
+            if record is None or record.state != "active" or record.owner(now) is None:
+                raise NotFound(_NO_DEVICE)
+            if record.owner(now) == account_id:
+                return None
+            grants = await of_guest(connection, device_id, account_id, now)
+        if not grants:
+            raise NotFound(_NO_DEVICE)
+        until = reach(grants, now, attested_until)
+        if until > now:
+            return until
+        if reach(grants, now, attested_until=LATEST) > now:
+            raise IntegrityRequired("What you were granted here is for apps whose integrity is proven.")
+        raise OutsideWindow("This is not within the hours that you were granted.")
 
 
 class DeviceProofs:
     """Checks what devices answer to a node's hello. Nothing is cached, as in `server.enrolment.devices`.
 
     Without a certificate of `issuer` and its key nobody reaches the database or the audit log. Refusals of genuine
-    certificates are audited, each device's for one reason at most once in `AUDIT_EVERY_S` on one node.
+    certificates are audited, each device's for one reason seldom (`audit.seldom`).
     """
 
     def __init__(
@@ -98,7 +124,7 @@ class DeviceProofs:
         self._sightings = sightings
         self._issuer = issuer
         self._clock = clock
-        self._audited: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._refusals = Seldom()
 
     async def check(self, proof: RelayProof, nonce: bytes, certificate_sha256: bytes, source: str) -> ProvenDevice:
         """The device that proved itself on this connection. Raises `AuthenticationFailed`, whatever the reason."""
@@ -128,7 +154,7 @@ class DeviceProofs:
         )
 
     async def _refuse(self, record: DeviceRecord, reason: str, source: str, now: int) -> None:
-        if self._is_due((record.device_id, reason), now):
+        if self._refusals.is_due((record.device_id, reason), now):
             subject = f"device:{record.device_id}"
             async with self._database.transaction() as connection:
                 await self._audit.append(
@@ -141,15 +167,6 @@ class DeviceProofs:
                 )
         raise AuthenticationFailed(_UNIFORM)
 
-    def _is_due(self, what: tuple[str, str], now: float) -> bool:
-        if now - self._audited.get(what, 0.0) < AUDIT_EVERY_S:
-            return False
-        self._audited[what] = now
-        self._audited.move_to_end(what)
-        if len(self._audited) > MAX_AUDITED:
-            self._audited.popitem(last=False)
-        return True
-
 
 class AppProofs:
     """Checks tokens and tickets of apps."""
@@ -160,7 +177,7 @@ class AppProofs:
         database: Database,
         verifier: ProofVerifier,
         replays: ReplayCache,
-        tokens: Tokens,
+        sessions: LivingSessions,
         tickets: Tickets,
         access: Access,
         clock: Clock,
@@ -168,7 +185,7 @@ class AppProofs:
         self._database = database
         self._verifier = verifier
         self._replays = replays
-        self._tokens = tokens
+        self._sessions = sessions
         self._tickets = tickets
         self._access = access
         self._clock = clock
@@ -191,7 +208,7 @@ class AppProofs:
     async def identify(self, shown: PresentedToken | RelayTicket, device_id: str) -> AppIdentity:
         """Whose app it is, which may talk with that device.
 
-        Raises `AuthenticationFailed`, `NotFound` or `Unavailable`.
+        Raises `AuthenticationFailed`, `NotFound`, `NotAllowed` or `Unavailable`.
         """
         if isinstance(shown, RelayTicket):
             identity = await self._tickets.redeem(shown.ticket, device_id)
@@ -200,18 +217,18 @@ class AppProofs:
         try:
             check_device_id(device_id)
         except Malformed:
-            raise NotFound("There is no such device of yours.") from None
-        await self._access.may_connect(identity.account_id, device_id)
-        return identity
+            raise NotFound(_NO_DEVICE) from None
+        until = await self._access.may_connect(identity.account_id, device_id, identity.attested_until)
+        return replace(identity, access_until=until)
 
     async def _redeem(self, shown: PresentedToken) -> AppIdentity:
         now = self._clock()
         async with self._database.transaction() as connection:
-            token = await self._tokens.living(connection, shown.access_token, now=now)
-            if not hmac.compare_digest(token.jkt, shown.proof.jkt):
+            session = await self._sessions.living(connection, shown.access_token, now=now)
+            if not hmac.compare_digest(session.jkt, shown.proof.jkt) or RELAY_SCOPE not in session.scope:
                 raise AuthenticationFailed(_UNIFORM)
             await self._replays.spend(connection, shown.proof, now)
-        return AppIdentity(token.account_id, token.mac.hex(), token.expires_at)
+        return AppIdentity(session.account_id, session.session_id, session.expires_at, session.attested_until)
 
 
 def _verify(leaf: bytes, issuer: x509.Certificate, signature: bytes, signed: bytes) -> None:

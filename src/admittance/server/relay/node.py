@@ -24,6 +24,7 @@ from admittance.server.relay.ports import Arrivals, Conversations, DevicePort, D
 from admittance.server.relay.settings import AUTHENTICATION_TIMEOUT_S, CLOSE_TIMEOUT_S, FAREWELL_S, RelaySettings
 from admittance.server.relay.wheel import Deadlines, Wheel
 from admittance.server.revocations.recent import RecentEndings
+from admittance.server.revocations.store import grant_key
 from admittance.wire.relay import CloseCode, CloseReason, RelayProof, RelayTicket, retry_after_text
 
 TICK_S = 1.0
@@ -119,9 +120,14 @@ class RelayNode:
         elif kind == "account":
             for app in tuple(self._apps.get(key, ())):
                 app.end(CloseReason.REVOKED)
+        elif kind == "grant":
+            device_id, _, account_id = key.partition(" ")
+            for app in tuple(self._apps.get(account_id, ())):
+                if app.device_id == device_id:
+                    app.end(CloseReason.REVOKED)
         else:
             for app in [app for apps in self._apps.values() for app in apps]:
-                if app.identity is not None and app.identity.token_key == key:
+                if app.identity is not None and app.identity.session_id == key:
                     app.end(CloseReason.REVOKED)
 
     def blinded(self) -> None:
@@ -241,7 +247,7 @@ class RelayNode:
     async def admit_app(self, app: AppConnection, shown: PresentedToken | RelayTicket) -> Stream:
         """Check an app's token or ticket and open its stream.
 
-        Raises `AuthenticationFailed`, `NotFound`, `DeviceOffline`, `QuotaExceeded` or `Unavailable`.
+        Raises `AuthenticationFailed`, `NotFound`, `NotAllowed`, `DeviceOffline`, `QuotaExceeded` or `Unavailable`.
         """
         if self.is_blind or self.is_draining:
             raise Unavailable("This relay node opens no streams for now.")
@@ -263,7 +269,12 @@ class RelayNode:
         except BaseException:
             self._forget_app(app, identity.account_id)
             raise
-        over = (("account", identity.account_id), ("token", identity.token_key), ("device", app.device_id))
+        over = (
+            ("account", identity.account_id),
+            ("token", identity.session_id),
+            ("device", app.device_id),
+            ("grant", grant_key(app.device_id, identity.account_id)),
+        )
         if app.closing or self.is_blind or any(self._endings.since(mark, *ending) for ending in over):
             stream.close(CloseReason.UNAVAILABLE)
             self._forget_app(app, identity.account_id)

@@ -80,7 +80,8 @@ class EndingsListener(Protocol):
     """Hears that somebody's access ended. Its methods never wait and never raise."""
 
     def ended(self, kind: str, key: str, number: int) -> None:
-        """`device`: a device id; `token`: the hexadecimal of its stored HMAC; `account`: an account id.
+        """`device`: a device id; `token`: the hexadecimal of its stored HMAC; `account`: an account id; `grant`: the
+        `grant_key` of a guest's access to a device.
 
         A device that was ended may come back with a new certificate before this is heard: `number` tells endings of
         the same access apart, a later one has a greater number.

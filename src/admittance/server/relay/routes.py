@@ -8,10 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from admittance.server.accounts.authenticate import Authenticator, presented_token
-from admittance.server.accounts.tokens import Tokens
-from admittance.server.clock import Clock
-from admittance.server.database import Database
+from admittance.server.accounts.authenticate import Authenticator
 from admittance.server.http import body, reply
 from admittance.server.relay.authentication import Access
 from admittance.server.relay.node import RelayNode
@@ -31,33 +28,25 @@ class TicketRoutes:
     def __init__(
         self,
         *,
-        database: Database,
         authenticator: Authenticator,
-        tokens: Tokens,
         tickets: Tickets,
         access: Access,
         urls: tuple[str, ...],
-        clock: Clock,
     ) -> None:
-        self._database = database
         self._authenticator = authenticator
-        self._tokens = tokens
         self._tickets = tickets
         self._access = access
         self._urls = urls
-        self._clock = clock
 
     def routes(self) -> list[Route]:
         return [Route(TICKET_PATH, self._issue, methods=["POST"])]
 
     async def _issue(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="devices")
         asked = await body(request, TicketRequest)
         device_id = check_device_id(asked.device_id)
-        await self._access.may_connect(account.account_id, device_id)
-        async with self._database.read() as connection:
-            token = await self._tokens.living(connection, presented_token(request), now=self._clock())
-        ticket = await self._tickets.issue(token.mac, device_id)
+        await self._access.may_connect(account.account_id, device_id, account.attested_until)
+        ticket = await self._tickets.issue(account.session_id, device_id, account.attested_until)
         content = {"ticket": base64url.encode(ticket), "expires_in_s": TICKET_TTL_S, "urls": list(self._urls)}
         return reply(content, 201)
 

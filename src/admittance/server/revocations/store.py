@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admittance.server.database import metadata, signal
 
-Kind = Literal["device", "token", "account"]
-"""What ended: all that was issued for a device id; one token, named by the hexadecimal of its stored HMAC; all that
-an account may do."""
+Kind = Literal["device", "token", "account", "grant"]
+"""What ended: all that was issued for a device id; all tokens of one login, named by its session id; all that an
+account may do; what a guest may do on a device, named by `grant_key`, or some of it."""
 
 SIGNAL = "ended"
 """What `Database.listen` hears after a transaction with an ending has committed."""
@@ -52,6 +52,11 @@ async def record_ending(connection: AsyncConnection, kind: Kind, key: str, now: 
     """Note in the caller's transaction that access ends with it, and signal that once it has committed."""
     await connection.execute(_RECORD, {"kind": kind, "key": key, "ended_at": int(now)})
     signal(connection, SIGNAL)
+
+
+def grant_key(device_id: str, guest_id: str) -> str:
+    """The key of endings of what that account may do on that device as a guest."""
+    return f"{device_id} {guest_id}"
 
 
 async def last_number(connection: AsyncConnection) -> int:

@@ -28,15 +28,18 @@ from wsproto.events import (
 from admittance.client.api_types import Discovery
 from admittance.client.channel.known_devices import KnownDevice
 from admittance.client.dpop import DpopKey
+from admittance.client.possession.key_store import HeldKey, KeyStore
 from admittance.client.session_store import Session, SessionStore
-from admittance.errors import AdmittanceError
+from admittance.errors import AdmittanceError, NotFound
+from admittance.protocol.access.authz_info import Possessors
 from admittance.protocol.channel.channel import Channel
 from admittance.protocol.channel.credentials import CredentialList
 from admittance.protocol.channel.edhoc import ChannelKey
 from admittance.protocol.channel.events import ObservationEnded, RequestReceived
 from admittance.protocol.coap import observe
 from admittance.wire import cbor, message
-from admittance.wire.channel import Entry
+from admittance.wire.access import GrantedKey, Holder
+from admittance.wire.channel import GET, Entry, Permission
 from admittance.wire.coap import codes, formats, options, stream
 from admittance.wire.coap.message import CoapMessage
 from tests.tls_material import Authority, server_context
@@ -47,7 +50,7 @@ TOKEN = "the access token"
 
 
 class Device:
-    """What a device is to its channels: a key, a list of who may come, and some resources.
+    """What a device is to its channels: a key, a list of who may come, guests' keys by their tokens, some resources.
 
     ``/echo`` sends back what it gets, ``/slow`` never answers, ``/count`` counts the requests it carried out,
     ``/value`` can be observed, ``/large`` has 20,000 bytes, ``/credentials`` is the list.
@@ -57,6 +60,8 @@ class Device:
         self.private_key = ec.generate_private_key(ec.SECP256R1())
         self.key = ChannelKey(self.private_key)
         self.listed = CredentialList().begin_epoch(1)
+        self.granted: dict[bytes, GrantedKey] = {}
+        self.possessors = Possessors(self.find_key, lambda key: self.find_key(key.token), lambda _: b"")
         self.value = b"0"
         self.count = 0
         self.slow = 0
@@ -69,13 +74,19 @@ class Device:
     def find(self, kid: bytes) -> Entry:
         return self.listed.find(kid, epoch=1, now=int(time.time()))
 
+    def find_key(self, token: bytes) -> GrantedKey:
+        try:
+            return self.granted[token]
+        except KeyError:
+            raise NotFound("There is no such key.") from None
+
     def change(self, value: bytes) -> None:
         """Set ``/value``, and tell who observes it."""
         self.value = value
         for conversation in list(self.conversations):
             conversation.notify()
 
-    def answer(self, request: CoapMessage, entry: Entry | None) -> CoapMessage | None:
+    def answer(self, request: CoapMessage, holder: Holder | None) -> CoapMessage | None:
         match request.path, request.code:
             case "/echo", _:
                 kind = request.option(options.CONTENT_FORMAT)
@@ -97,19 +108,19 @@ class Device:
             case ("/forbidden", _):
                 return CoapMessage(codes.FORBIDDEN, b"", (), b"guests only")
             case (path, _) if path.startswith("/credentials"):
-                return self._credentials(path, request, entry)
+                return self._credentials(path, request, holder)
         return CoapMessage(codes.NOT_FOUND)
 
-    def _credentials(self, path: str, request: CoapMessage, entry: Entry | None) -> CoapMessage:
-        assert entry is not None
+    def _credentials(self, path: str, request: CoapMessage, holder: Holder | None) -> CoapMessage:
+        assert isinstance(holder, Entry)
         now = int(time.time())
         try:
             if request.code == codes.POST:
                 added = message.decode(request.payload, Entry)
-                self.listed = self.listed.add(added, by=entry, now=now)
+                self.listed = self.listed.add(added, by=holder, now=now)
                 return CoapMessage(codes.CREATED)
             if request.code == codes.DELETE:
-                self.listed = self.listed.remove(bytes.fromhex(path.rpartition("/")[2]), by=entry, now=now)
+                self.listed = self.listed.remove(bytes.fromhex(path.rpartition("/")[2]), by=holder, now=now)
                 return CoapMessage(codes.DELETED)
         except AdmittanceError as error:
             return CoapMessage(codes.FORBIDDEN, b"", (), str(error).encode())
@@ -131,7 +142,12 @@ class Conversation:
     def __init__(self, device: Device, *, datagrams: bool = False) -> None:
         self.device = device
         self.channel = Channel.responder(
-            device.key, device.find, random=os.urandom, admit=device.admit, datagrams=datagrams
+            device.key,
+            device.find,
+            random=os.urandom,
+            admit=device.admit,
+            possessors=device.possessors,
+            datagrams=datagrams,
         )
         self.news = asyncio.Event()
         self._observed: dict[int, CoapMessage] = {}
@@ -141,8 +157,8 @@ class Conversation:
         self.channel.receive(received, time.monotonic())
         for event in self.channel.events():
             match event:
-                case RequestReceived(handle, entry, request):
-                    self._request(handle, entry, request)
+                case RequestReceived(handle, holder, request):
+                    self._request(handle, holder, request)
                 case ObservationEnded(handle):
                     self._observed.pop(handle, None)
         self.news.set()
@@ -154,8 +170,8 @@ class Conversation:
             self.channel.notify(handle, answer)
         self.news.set()
 
-    def _request(self, handle: int, entry: Entry | None, request: CoapMessage) -> None:
-        answer = self.device.answer(request, entry)
+    def _request(self, handle: int, holder: Holder | None, request: CoapMessage) -> None:
+        answer = self.device.answer(request, holder)
         if answer is None:
             return
         if observe.asked(request) == observe.REGISTER and request.path == "/value":
@@ -309,6 +325,28 @@ class World:
         self.store.devices.keep(msgspec.structs.replace(known, **changes))
         return self.store.devices.find(DEVICE_ID)
 
+    def hold(self, **changes: object) -> HeldKey:
+        """Give the device a key, and another profile, `guest`, the same."""
+        held = HeldKey(
+            device_id=DEVICE_ID,
+            origin=self.store.load().origin,
+            name="lock-1",
+            token=os.urandom(16),
+            master_secret=os.urandom(32),
+            grant="a grant",
+            actions=["GET /value"],
+            expires_at=int(time.time()) + 60,
+            relay_urls=[self.relay.url],
+        )
+        scope = (Permission("/value", GET),)
+        self.device.granted[held.token] = GrantedKey(
+            held.token, held.master_secret, bytes(16), "guest", scope, 0, held.expires_at, 0
+        )
+        guest = self.other_app("guest")
+        guest.key()
+        KeyStore(guest.directory).keep(msgspec.structs.replace(held, **changes))
+        return KeyStore(guest.directory).find(DEVICE_ID)
+
     def other_app(self, name: str) -> SessionStore:
         """Another profile, logged in to the same account."""
         store = SessionStore(self.store.directory.parent / name)
@@ -344,6 +382,7 @@ def login(authority: Authority, origin: str = "https://localhost:1") -> Session:
         email="anna@example.org",
         account_id="a1",
         access_token=TOKEN,
+        refresh_token="",
         expires_at=int(time.time()) + 3600,
     )
 

@@ -11,6 +11,9 @@ import pytest
 from joserfc import jwk, jws
 from starlette.applications import Starlette
 
+from admittance.client.oauth.pkce import Pkce
+from admittance.server.access import assembly
+from admittance.server.access.assembly import AccessServices, Ground, LoginServices
 from admittance.server.accounts import service
 from admittance.server.accounts.dpop import token_hash
 from admittance.server.accounts.passwords import PasswordHashes
@@ -21,6 +24,7 @@ from admittance.server.database import Database
 from admittance.server.keys.envelope import Envelope
 from admittance.server.keys.file import FileKeyEncryption, create_secret
 from admittance.server.problems import handlers
+from tests import logins
 
 ORIGIN = "https://admittance.example"
 PASSWORD = "correct horse battery"
@@ -96,7 +100,19 @@ def envelope(tmp_path: Path) -> Envelope:
 
 
 @pytest.fixture
-def services(database: Database, clock: FakeClock, envelope: Envelope) -> AccountServices:
+def ground(database: Database, clock: FakeClock, tmp_path: Path) -> Ground:
+    return logins.ground(database, clock, origin=ORIGIN, folder=tmp_path)
+
+
+@pytest.fixture
+def login_services(ground: Ground) -> LoginServices:
+    return assembly.login_services(ground)
+
+
+@pytest.fixture
+def services(
+    database: Database, clock: FakeClock, envelope: Envelope, login_services: LoginServices
+) -> AccountServices:
     return service.build(
         database=database,
         clock=clock,
@@ -106,6 +122,7 @@ def services(database: Database, clock: FakeClock, envelope: Envelope) -> Accoun
         code_key=bytes(32),
         dpop_nonce_key=bytes(32),
         default_quota=3,
+        sessions=login_services.sessions,
         hashes=PasswordHashes(memory_kib=64, passes=1),
     )
 
@@ -113,17 +130,22 @@ def services(database: Database, clock: FakeClock, envelope: Envelope) -> Accoun
 class Caller:
     """A client of the real routes over an in-process transport."""
 
-    def __init__(self, services: AccountServices, clock: FakeClock) -> None:
+    def __init__(self, services: AccountServices, access: AccessServices, clock: FakeClock) -> None:
         async def count_devices(_account_id: str) -> int:
             return 2
 
         app = Starlette(
-            routes=routes(services, origin=ORIGIN, count_devices=count_devices), exception_handlers=handlers()
+            routes=[
+                *routes(services, origin=ORIGIN, count_devices=count_devices),
+                *access.people_routes,
+            ],
+            exception_handlers=handlers(),
         )
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN)
         self.clock = clock
         self.key = ClientKey()
         self.token: str | None = None
+        self.refresh_token: str | None = None
         self.nonce: str | None = None
 
     async def call(self, method: str, path: str, content: Any = None) -> httpx.Response:
@@ -141,16 +163,31 @@ class Caller:
             headers["authorization"] = f"DPoP {self.token}"
         return await self.http.request(method, path, json=content, headers=headers)
 
+    async def post(self, path: str, form: dict[str, str]) -> httpx.Response:
+        """Post a form with a proof and without a token, and once more with the server's nonce."""
+        for _ in range(2):
+            proof = self.key.proof(method="POST", path=path, now=self.clock.now, nonce=self.nonce)
+            response = await self.http.post(path, data=form, headers={"dpop": proof})
+            if response.status_code != 400 or "dpop-nonce" not in response.headers:
+                break
+            self.nonce = response.headers["dpop-nonce"]
+        return response
+
     async def login(self, email: str, password: str = PASSWORD) -> httpx.Response:
-        response = await self.call("POST", "/api/tokens", {"email": email, "password": password})
-        if response.status_code == 200:
-            self.token = response.json()["access_token"]
+        """The answer of the token endpoint, or of the challenge endpoint where that refuses."""
+        pkce = Pkce.generate()
+        response = await self.post("/oauth/authorize-challenge", logins.challenge_form(email, password, pkce))
+        if response.status_code != 200:
+            return response
+        form = logins.code_form(response.json()["authorization_code"], pkce)
+        response = await self.post("/oauth/token", form)
+        self.token, self.refresh_token = response.json()["access_token"], response.json()["refresh_token"]
         return response
 
 
 @pytest.fixture
-async def caller(services: AccountServices, clock: FakeClock) -> Any:
-    made = Caller(services, clock)
+async def caller(services: AccountServices, ground: Ground, login_services: LoginServices, clock: FakeClock) -> Any:
+    made = Caller(services, assembly.build(ground, services, login_services), clock)
     yield made
     await made.http.aclose()
 

@@ -6,23 +6,26 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
+from admittance.client.oauth.pkce import Pkce
 from admittance.errors import Unavailable
 from admittance.server.accounts.dpop import NONCE_STEP_S, VerifiedProof
 from admittance.server.accounts.replays import KEPT_S, ReplayCache
 from admittance.server.accounts.service import AccountServices
-from admittance.server.accounts.store import login_throttles, premises_networks, proofs_seen, tokens
-from admittance.server.accounts.tokens import TOKEN_TTL_S
+from admittance.server.accounts.store import login_throttles, premises_networks, proofs_seen
 from admittance.server.database import Database
+from admittance.server.schema import metadata
+from tests.logins import CLIENT_ID, challenge_form
 from tests.unit.server.accounts.conftest import PASSWORD, Caller, ClientKey, FakeClock
 
 EMAIL = "owner@example.org"
+TOKEN_TTL_S = 600
 
 
 async def test_a_login_gives_a_token_for_the_account(caller: Caller, make_account: Any) -> None:
     account_id = await make_account()
     answer = (await caller.login(EMAIL)).json()
     assert answer["token_type"] == "DPoP"
-    assert answer["expires_in_s"] == TOKEN_TTL_S
+    assert answer["expires_in"] == TOKEN_TTL_S
     assert (await caller.call("GET", "/api/account")).json() == {
         "account_id": account_id,
         "email": EMAIL,
@@ -37,15 +40,19 @@ async def test_the_store_holds_no_token(caller: Caller, make_account: Any, datab
     await make_account()
     await caller.login(EMAIL)
     async with database.read() as connection:
-        assert caller.token
-        assert caller.token not in repr((await connection.execute(select(tokens))).all())
+        rows = repr([(await connection.execute(select(table))).all() for table in metadata.sorted_tables])
+    assert caller.token
+    assert caller.refresh_token
+    assert caller.token not in rows
+    assert caller.refresh_token not in rows
 
 
 async def test_wrong_passwords_and_unknown_addresses_look_the_same(caller: Caller, make_account: Any) -> None:
     await make_account()
     wrong = await caller.login(EMAIL, "not the password")
     unknown = await caller.login("nobody@example.org", "not the password")
-    assert wrong.status_code == unknown.status_code == 401
+    assert wrong.status_code == unknown.status_code == 400
+    assert wrong.json()["error"] == "access_denied"
     assert wrong.content == unknown.content
 
 
@@ -84,11 +91,12 @@ async def test_a_proof_is_good_once_even_for_requests_at_once(
 async def test_a_login_proof_is_good_once(caller: Caller, make_account: Any) -> None:
     await make_account()
     await caller.login(EMAIL)
-    proof = caller.key.proof(method="POST", path="/api/tokens", now=caller.clock.now, nonce=caller.nonce)
-    body = {"email": EMAIL, "password": PASSWORD}
-    first = await caller.http.post("/api/tokens", json=body, headers={"dpop": proof})
-    again = await caller.http.post("/api/tokens", json=body, headers={"dpop": proof})
-    assert (first.status_code, again.status_code) == (200, 401)
+    path, body = "/oauth/authorize-challenge", challenge_form(EMAIL, PASSWORD, Pkce.generate())
+    proof = caller.key.proof(method="POST", path=path, now=caller.clock.now, nonce=caller.nonce)
+    first = await caller.http.post(path, data=body, headers={"dpop": proof})
+    again = await caller.http.post(path, data=body, headers={"dpop": proof})
+    assert (first.status_code, again.status_code) == (200, 400)
+    assert again.json()["error"] == "invalid_dpop_proof"
 
 
 async def test_two_proofs_in_one_request_are_refused(caller: Caller, make_account: Any) -> None:
@@ -136,7 +144,8 @@ async def test_a_full_replay_cache_refuses(database: Database, client_key: Clien
 async def test_a_logout_ends_the_token(caller: Caller, make_account: Any) -> None:
     await make_account()
     await caller.login(EMAIL)
-    assert (await caller.call("DELETE", "/api/tokens/current")).status_code == 204
+    revoked = await caller.post("/oauth/revoke", {"client_id": CLIENT_ID, "token": str(caller.token)})
+    assert revoked.status_code == 200
     assert (await caller.call("GET", "/api/account")).status_code == 401
 
 
@@ -166,8 +175,8 @@ async def test_guesses_at_once_are_charged_before_they_are_tried(caller: Caller,
     await caller.login("someone@example.org")
     responses = await asyncio.gather(*(caller.login(EMAIL, f"wrong password {number}") for number in range(12)))
     codes = [response.status_code for response in responses]
-    assert codes.count(401) <= 5
-    assert codes.count(401) + codes.count(429) == 12
+    assert codes.count(400) <= 5
+    assert codes.count(400) + codes.count(429) == 12
 
 
 async def test_a_success_empties_the_accounts_bucket(caller: Caller, make_account: Any, database: Database) -> None:

@@ -13,6 +13,7 @@ from admittance.protocol.enrolment.reset import build_reset_report
 from admittance.server.database import Database
 from admittance.server.enrolment.model import Issued
 from tests.device_world import START, FakeDevice, World
+from tests.logins import authenticated
 
 DAY_S = 24 * 3600
 RACERS = 200
@@ -242,9 +243,8 @@ async def test_a_reset_ends_certificates_until_the_owner_provisions_again(world:
         await world.services.devices.authenticate(issued.certificate)
     with pytest.raises(AuthenticationFailed):
         await world.enrol(device)
-    from admittance.server.accounts.model import AuthenticatedAccount
 
-    owner = AuthenticatedAccount("ann", "ann@example.org", False, "jkt-ann")
+    owner = authenticated("ann", jkt="jkt-ann")
     await world.onboard(owner, device)
     assert [event for event, _ in await world.audited()].count("device.reset") == 1
 

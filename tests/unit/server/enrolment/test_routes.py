@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from admittance.client.api import ApiClient
 from admittance.client.dpop import DpopKey
 from admittance.errors import AuthenticationFailed
+from admittance.server.access import assembly as access_services
 from admittance.server.accounts import routes as account_routes
 from admittance.server.accounts import service as account_service
 from admittance.server.accounts.passwords import PasswordHashes
@@ -41,6 +42,8 @@ class TlsShim:
 class Listeners:
     def __init__(self, world: World) -> None:
         foundation = world.foundation
+        ground = access_services.ground_of(foundation)
+        logins = access_services.login_services(ground)
         self.accounts = account_service.build(
             database=foundation.database,
             clock=foundation.clock,
@@ -50,10 +53,12 @@ class Listeners:
             code_key=foundation.keystore.code_key,
             dpop_nonce_key=foundation.keystore.dpop_nonce_key,
             default_quota=5,
+            sessions=logins.sessions,
             hashes=PasswordHashes(memory_kib=64, passes=1),
         )
         people = [
             *account_routes.routes(self.accounts, origin=ORIGIN, count_devices=world.services.fleet.count),
+            *access_services.build(ground, self.accounts, logins).people_routes,
             *world.services.people_routes(self.accounts),
         ]
         self.people = httpx.ASGITransport(application(people))

@@ -23,7 +23,6 @@ from admittance.errors import (
     TicketUsed,
 )
 from admittance.protocol.enrolment.request import read_request
-from admittance.server.accounts.model import AuthenticatedAccount
 from admittance.server.config import ModelSection, TpmSection
 from admittance.server.database import Database
 from admittance.server.enrolment.model import Issued
@@ -33,12 +32,13 @@ from admittance.wire.csr_attestation import TpmStatement
 from admittance.wire.enrolment import TpmProof
 from admittance.wire.tpm_enrolment import CredentialChallenge
 from tests.device_world import MODELS, World
+from tests.logins import authenticated
 from tests.tpm_device import TpmDevice
 from tests.tpm_made import authority
 from tests.unit.server.enrolment.conftest import Tpms
 
 RACERS = 200
-ANN = AuthenticatedAccount("ann", "ann@example.org", False, "jkt-ann")
+ANN = authenticated("ann", jkt="jkt-ann")
 TPM_MODELS = {
     "meter": ModelSection(display_name="Meter", presence="display", makers=("acme",), minimum_assurance="tpm"),
     "kiosk": ModelSection(

@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 import hashlib
-import hmac
 import os
 import secrets
 import ssl
@@ -20,9 +19,7 @@ from admittance.client.dpop import DpopKey
 from admittance.demo.ports import free_ports
 from admittance.protocol.relay.device_mux import DeviceMux, Event
 from admittance.protocol.signing import SoftwareSigner
-from admittance.server.accounts import store as accounts_store
 from admittance.server.accounts.model import AuthenticatedAccount
-from admittance.server.accounts.secrets_at_rest import SecretHasher, new_secret
 from admittance.server.app import relay_secured
 from admittance.server.config import DatabaseSection, ListenSection, RelaySection
 from admittance.server.database import Database
@@ -35,6 +32,7 @@ from admittance.transport.websocket import WebSocket
 from admittance.wire import message, relay
 from admittance.wire.relay import CloseReason, RelayAccepted, RelayHello, RelayProof
 from tests.device_world import ORIGIN, FakeDevice, World
+from tests.logins import session_of
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -50,7 +48,7 @@ class Login:
 
     account: AuthenticatedAccount
     token: str
-    token_mac: bytes
+    session_id: str
     key: DpopKey
 
 
@@ -138,20 +136,14 @@ class Site:
 
     async def login(self, account: AuthenticatedAccount) -> Login:
         """A token as a login gives it."""
-        key, token = DpopKey.generate(), new_secret()
-        mac_key = hmac.digest(self.world.keystore.code_key, b"admittance/accounts/1", "sha256")
-        mac = SecretHasher(mac_key, "token").mac(token)
-        now = int(self.world.clock())
+        key, world = DpopKey.generate(), self.world
+        session_id, answer = await session_of(world.database, world.logins, account.account_id, key, world.clock())
+        return Login(account, answer.access_token, session_id, key)
+
+    async def end(self, login: Login) -> None:
+        """End that login."""
         async with self.world.database.transaction() as connection:
-            await accounts_store.insert_token(
-                connection,
-                token_mac=mac,
-                account_id=account.account_id,
-                jkt=key.jkt,
-                issued_at=now,
-                expires_at=now + 3600,
-            )
-        return Login(account, token, mac, key)
+            await self.world.logins.sessions.end(connection, login.session_id, why="test", now=self.world.clock())
 
     def headers(self, login: Login, device_id: str, **changes: object) -> list[tuple[str, str]]:
         """Of an upgrade; `changes` are made to the proof."""

@@ -9,8 +9,8 @@ from sqlalchemy import delete, update
 
 from admittance.errors import UpgradeRefused, WebSocketClosed
 from admittance.protocol.signing import spki_of
+from admittance.server.access.tables import oauth_sessions
 from admittance.server.accounts.model import AuthenticatedAccount
-from admittance.server.accounts.store import tokens
 from admittance.server.database import Database
 from admittance.server.devices.store import devices
 from admittance.server.enrolment.issuance import CertificateIssuer
@@ -171,14 +171,14 @@ async def test_a_proof_is_good_once(site: Site, app: Login, lamp: Enrolled) -> N
 
 
 async def test_a_token_with_anothers_proof_is_refused(site: Site, app: Login, lamp: Enrolled) -> None:
-    thief = Login(app.account, app.token, app.token_mac, (await site.login(app.account)).key)
+    thief = Login(app.account, app.token, app.session_id, (await site.login(app.account)).key)
     socket = await site.app_socket(lamp.device_id, site.headers(thief, lamp.device_id))
     assert await refused(socket) == CloseCode.NOT_AUTHENTICATED
 
 
 async def test_an_ended_token_is_refused(site: Site, app: Login, lamp: Enrolled) -> None:
     async with site.world.database.transaction() as connection:
-        await connection.execute(delete(tokens))
+        await connection.execute(delete(oauth_sessions))
     assert await refused(await site.app(app, lamp.device_id)) == CloseCode.NOT_AUTHENTICATED
 
 
@@ -197,7 +197,7 @@ async def test_an_operator_may_not_talk_with_anothers_device(site: Site, lamp: E
 
 
 async def issued(site: Site, login: Login, device_id: str) -> bytes:
-    return await site.services.tickets.issue(login.token_mac, device_id)
+    return await site.services.tickets.issue(login.session_id, device_id)
 
 
 async def with_ticket(site: Site, device_id: str, given: bytes) -> WebSocket:
@@ -230,7 +230,7 @@ async def test_a_ticket_lives_30_seconds(site: Site, app: Login, lamp: Enrolled)
 
 async def test_a_ticket_ends_with_its_token(site: Site, app: Login, lamp: Enrolled) -> None:
     given = await issued(site, app, lamp.device_id)
-    await site.world.accounts.tokens.end(app.token, account_id=app.account.account_id)
+    await site.end(app)
     assert await refused(await with_ticket(site, lamp.device_id, given)) == CloseCode.NOT_AUTHENTICATED
 
 

@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from admittance.errors import ConfigurationError, UpgradeRefused, WebSocketClosed
 from admittance.protocol.relay.device_mux import StreamClosed, StreamMessage, StreamOpened
+from admittance.server.access.tables import oauth_sessions
 from admittance.server.accounts.model import AuthenticatedAccount
 from admittance.server.config import Config
 from admittance.server.database import Database
@@ -63,17 +65,20 @@ async def test_an_app_is_cut_off_when_its_token_ends(site: Site, app: Login, lam
     device = await site.device(lamp)
     phone, other = await site.app(app, lamp.device_id), await site.app(await site.login(app.account), lamp.device_id)
     await device.event()
-    await site.world.accounts.tokens.end(app.token, account_id=app.account.account_id)
+    await site.end(app)
     assert (await closing(phone)).close_code == CloseCode.REVOKED
     await other.send(b"still here")
     told = [await device.event() for _ in range(3)]
     assert StreamMessage(2, b"still here") in told
 
 
-async def test_an_app_is_cut_off_when_its_token_expires(sqlite_database: Database, tmp_path: Path) -> None:
+async def test_an_app_is_cut_off_when_its_login_expires(sqlite_database: Database, tmp_path: Path) -> None:
     async with relay_site(sqlite_database, tmp_path, silence_s=3) as site:
         ann = await site.world.account()
         lamp, app = await site.enrolled(ann), await site.login(ann)
+        async with sqlite_database.transaction() as connection:
+            ends_at = int(site.world.clock()) + 3600
+            await connection.execute(update(oauth_sessions).values(expires_at=ends_at))
         await site.device(lamp)
         phone = await site.app(app, lamp.device_id)
         await until(lambda: site.node.apps == 1)

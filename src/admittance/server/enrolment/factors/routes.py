@@ -108,61 +108,61 @@ class _People:
         self._settings = settings
 
     async def make_code(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="activate")
         return reply(_code(await self._settings.code_for_app(account)), status=201)
 
     async def pending(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="activate")
         return reply({"enrolments": await self._settings.pending(account)})
 
     async def approve(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="activate")
         await self._settings.decide(account, request.path_params["device_id"], approve=True)
         return Response(status_code=204)
 
     async def deny(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="activate")
         await self._settings.decide(account, request.path_params["device_id"], approve=False)
         return Response(status_code=204)
 
     async def status(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="account")
         return reply(await self._settings.status(account))
 
     async def require(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="account")
         await self._settings.require(account, (await body(request, AskKinds)).required)
         return reply(await self._settings.status(account))
 
     async def begin_totp(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="account")
         return reply({"uri": await self._settings.begin_totp(account)}, status=201)
 
     async def confirm_totp(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="account")
         await self._settings.confirm_totp(account, _short((await body(request, AskCode)).code))
         return Response(status_code=204)
 
     async def remove_totp(self, request: Request) -> Response:
-        await self._settings.remove_totp(await self._authenticator.account(request))
+        await self._settings.remove_totp(await self._authenticator.account(request, scope="account"))
         return Response(status_code=204)
 
     async def set_phone(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="account")
         await self._settings.set_phone(account, _short((await body(request, AskNumber)).number))
         return Response(status_code=202)
 
     async def confirm_phone(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="account")
         await self._settings.confirm_phone(account, _short((await body(request, AskCode)).code))
         return Response(status_code=204)
 
     async def remove_phone(self, request: Request) -> Response:
-        await self._settings.remove_phone(await self._authenticator.account(request))
+        await self._settings.remove_phone(await self._authenticator.account(request, scope="account"))
         return Response(status_code=204)
 
     async def trust(self, request: Request) -> Response:
-        account = await self._authenticator.account(request)
+        account = await self._authenticator.account(request, scope="account")
         asked = await body(request, AskTrust)
         return reply({"trusted": await self._settings.trust_app(account, Factor(asked.kind, _short(asked.value)))})
 

@@ -18,6 +18,7 @@ from admittance.server.sms.outbox import SmsOutbox
 from admittance.server.sms.store import outbox
 from admittance.wire.enrolment import Factor, FactorKind
 from tests.device_world import FakeDevice, World
+from tests.logins import authenticated
 
 PASSWORD = "correct horse battery"
 NUMBER = "+491701234567"
@@ -53,7 +54,7 @@ class FactorWorld(World):
 
     def stranger(self, name: str = "ann") -> AuthenticatedAccount:
         """Whoever logged in with the leaked password of that account."""
-        return AuthenticatedAccount(name, f"{name}@example.org", False, "jkt-of-a-thief")
+        return authenticated(name, jkt="jkt-of-a-thief")
 
     async def waiting(self, account: AuthenticatedAccount, model: str = "safe") -> tuple[FakeDevice, bytes]:
         """A device that was activated and holds its ticket."""

@@ -1,0 +1,127 @@
+"""Who the client is (RFC 6749, section 2.3): a registry of methods, each a small class.
+
+A request shows exactly one method, and it must be the one that the client is registered with. Unknown clients and
+wrong proofs look the same.
+"""
+
+import binascii
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Protocol
+from urllib.parse import unquote_plus
+
+from starlette.requests import Request
+
+from admittance.errors import InvalidClient, InvalidRequest
+from admittance.server.access.clients import Clients
+from admittance.server.access.form import Parameters
+from admittance.server.access.model import Client, ProvenClient
+from admittance.server.accounts.dpop import VerifiedProof
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ATTESTATION_HEADER = "oauth-client-attestation"
+_FAILED = "The client is unknown, or its authentication does not hold."
+
+
+class Method(Protocol):
+    """One way for a client to prove itself."""
+
+    def claimed(self, request: Request, parameters: Parameters) -> str | None:
+        """The client id that a request claims by this method; None if it does not use it. Raises `InvalidClient`."""
+        ...
+
+    async def prove(
+        self, request: Request, parameters: Parameters, client: Client | None, proof: VerifiedProof | None
+    ) -> int | None:
+        """Check the proof of a client, which is None if there is no such client.
+
+        Returns the Unix time until which its app is attested, where it is.
+        Raises `InvalidClient`, or the method's own errors.
+        """
+        ...
+
+
+class ClientAuthentication:
+    """Finds the one method that a request uses, and lets it decide. `methods` are by their name (RFC 7591)."""
+
+    def __init__(self, clients: Clients, methods: Mapping[str, Method]) -> None:
+        self._clients = clients
+        self._methods = methods
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The methods, for the metadata."""
+        return tuple(self._methods)
+
+    async def client(
+        self, request: Request, parameters: Parameters, *, proof: VerifiedProof | None = None
+    ) -> ProvenClient:
+        """The client of a request.
+
+        Raises:
+            InvalidClient: no method, several, an unknown client, or a proof that does not hold.
+            InvalidRequest: `client_id` is another than the proven one.
+        """
+        used = {
+            name: client_id
+            for name, method in self._methods.items()
+            if (client_id := method.claimed(request, parameters)) is not None
+        }
+        if len(used) > 1:
+            used.pop("none", None)
+        if len(used) != 1:
+            raise InvalidClient(_FAILED)
+        ((name, client_id),) = used.items()
+        if parameters.get("client_id", client_id) != client_id:
+            raise InvalidRequest("client_id is not the client that authenticates.")
+        found = await self._clients.find(client_id)
+        client = found if found is not None and found.authentication == name else None
+        attested_until = await self._methods[name].prove(request, parameters, client, proof)
+        if client is None:
+            raise InvalidClient(_FAILED)
+        return ProvenClient(client, attested_until)
+
+
+class Public:
+    """``none``: the client says who it is; a proof of possession, PKCE and its redirect URI stand in for a secret."""
+
+    def claimed(self, _request: Request, parameters: Parameters) -> str | None:
+        return parameters.get("client_id")
+
+    async def prove(
+        self, _request: Request, _parameters: Parameters, _client: Client | None, _proof: VerifiedProof | None
+    ) -> int | None:
+        return None
+
+
+class SecretBasic:
+    """``client_secret_basic`` (RFC 6749, section 2.3.1): id and secret, form-encoded, in HTTP Basic."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def claimed(self, request: Request, _parameters: Parameters) -> str | None:
+        if "authorization" not in request.headers:
+            return None
+        return _basic(request)[0]
+
+    async def prove(
+        self, request: Request, _parameters: Parameters, client: Client | None, _proof: VerifiedProof | None
+    ) -> int | None:
+        if not self._clients.holds_secret(client, _basic(request)[1]):
+            raise InvalidClient(_FAILED)
+        return None
+
+
+def _basic(request: Request) -> tuple[str, str]:
+    headers = request.headers.getlist("authorization")
+    scheme, _, encoded = headers[0].partition(" ")
+    if len(headers) != 1 or scheme.lower() != "basic":
+        raise InvalidClient(_FAILED)
+    try:
+        name, separator, secret = b64decode(encoded, validate=True).decode("ascii").partition(":")
+        if not separator:
+            raise InvalidClient(_FAILED)
+        return unquote_plus(name, errors="strict"), unquote_plus(secret, errors="strict")
+    except (binascii.Error, ValueError):
+        raise InvalidClient(_FAILED) from None
