@@ -201,6 +201,7 @@ def read_catalogue(config: Config) -> Catalogue:
             makers=section.makers,
             second_factor=section.second_factor,
             keyboard=section.keyboard,
+            offline=section.offline,
             pcrs=next((PcrPolicy.parse(*each) for each in section.pcrs.items()), None),
         )
         for name, section in config.models.items()
