@@ -1,8 +1,8 @@
 """What many grants cost the issuing of one device token.
 
 Two servers, on SQLite as it is configured by default, hold 1,000 and 1,000,000 grants of others on other devices. At
-each the same guest asks for a token at a device that is connected: a grant is chosen, a key stored, the device told over
-its own channel. Requests at the two take turns, so that the machine's moods hit both alike. HTTP is not in it.
+each the same guest asks for a token at a device that is connected: a grant is chosen, a key stored, and the device
+told on its own channel. Requests at the two take turns, so that the machine's moods hit both alike. No HTTP is in it.
 
 - `p50_at_1m_grants_over_1k`: the median of the one over that of the other.
 - `p50_ms_at_1k`, `p50_ms_at_1m`: the medians.

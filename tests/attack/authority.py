@@ -8,6 +8,7 @@ CONFIDENTIAL = "a registered client that proves itself"
 TOKEN_GRANT = "a registered client with a code, a refresh token or credentials of its own"
 TOKEN_HOLDER = "the client of a token, with the token"
 BROWSER = "the browser whose flow it is"
+LOGIN = "anybody, as far as a login page"
 ACCOUNT = "any account, for itself"
 TRUSTED = "a trusted app of any account, for itself"
 OWNER = "the device's owner, or an operator"
@@ -42,8 +43,8 @@ AUTHORITY: dict[Route, str] = {
     ("people", "POST", "/oauth/introspect"): CONFIDENTIAL,
     ("people", "POST", "/oauth/par"): CLIENT,
     ("people", "POST", "/oauth/device_authorization"): CLIENT,
-    ("people", "GET", "/oauth/authorize"): ANYBODY,
-    ("people", "GET", "/oauth/device"): ANYBODY,
+    ("people", "GET", "/oauth/authorize"): CLIENT,
+    ("people", "GET", "/oauth/device"): LOGIN,
     ("people", "GET", "/oauth/sign-in"): BROWSER,
     ("people", "POST", "/oauth/sign-in"): BROWSER,
     ("people", "GET", "/oauth/device-code"): BROWSER,

@@ -19,7 +19,9 @@ from joserfc import jwk, jws
 
 from admittance.server.accounts.dpop import Nonces, token_hash
 from admittance.wire import base64url
+from tests.attack.oauth_site import app
 from tests.attack.site import ON_SQLITE, Login, Site, code_of, new_key, seen
+from tests.logins import CLIENT_ID
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -192,6 +194,33 @@ async def test_two_proofs_are_no_better_than_one(site: Site, victim: Login) -> N
     proofs = [("dpop", Proof(victim, new_key()).signed()), ("dpop", Proof(victim).signed())]
     answer = await site.attacker.get(PATH, headers=[("authorization", f"DPoP {victim.token}"), *proofs])
     assert answer.status_code == 401
+
+
+@ON_SQLITE
+async def test_a_stolen_refresh_token_gives_nothing_to_another_key_or_client(site: Site) -> None:
+    victim, other = await site.account("refreshing"), await app(site)
+    form = {"grant_type": "refresh_token", "client_id": CLIENT_ID, "refresh_token": victim.refresh_token}
+    thief = Login(site.origin, site.attacker, "", "", "", new_key())
+    by_another_key = await thief.post("/oauth/token", form)
+    by_another_client = await victim.post("/oauth/token", {**form, "client_id": other.client_id})
+    without_a_key = await site.attacker.post("/oauth/token", data=form)
+    assert code_of(by_another_key) == code_of(by_another_client) == "invalid_grant"
+    assert code_of(without_a_key) == "invalid_dpop_proof"
+    assert (await victim.post("/oauth/token", form)).status_code == 200, "The owner is not locked out."
+
+
+@ON_SQLITE
+async def test_a_refresh_token_that_two_used_is_good_for_neither(site: Site) -> None:
+    """The thief has the key as well: malware on the owner's machine that was there for a moment."""
+    victim = await site.account("refreshing")
+    form = {"grant_type": "refresh_token", "client_id": CLIENT_ID, "refresh_token": victim.refresh_token}
+    stolen = await victim.post("/oauth/token", form)
+    assert stolen.status_code == 200
+    assert code_of(await victim.post("/oauth/token", form)) == "invalid_grant"
+    victim.token = stolen.json()["access_token"]
+    assert (await victim.send("GET", PATH)).status_code == 401
+    again = {**form, "refresh_token": stolen.json()["refresh_token"]}
+    assert code_of(await victim.post("/oauth/token", again)) == "invalid_grant"
 
 
 @ON_SQLITE

@@ -36,7 +36,10 @@ from tests.attack.authority import (
     ANYBODY,
     ASKED,
     AUTHORITY,
+    BROWSER,
     CERTIFICATE,
+    CLIENT,
+    CONFIDENTIAL,
     ENDORSED,
     GIVER,
     GUEST,
@@ -47,6 +50,8 @@ from tests.attack.authority import (
     OWNER,
     OWNER_ALONE,
     PAGES,
+    TOKEN_GRANT,
+    TOKEN_HOLDER,
     TPM,
     TRUSTED,
     TRUSTED_ASKED,
@@ -221,6 +226,58 @@ async def test_no_password_and_no_invite_open_nothing(scene: Scene) -> None:
         guessed = await login.post(CHALLENGE, {**form, **changes})
         assert guessed.status_code in (400, 401), guessed.text
         assert not scene.is_about_the_owner(guessed)
+    await scene.assert_unchanged(before)
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("route", routes_of(CLIENT, CONFIDENTIAL, TOKEN_GRANT, TOKEN_HOLDER), ids=_words)
+async def test_no_client_gets_in_without_its_proof(scene: Scene, route: Route) -> None:
+    """Nor does the built-in client, whose id everybody knows, with what the owner's app holds."""
+    site, (_, method, path), before = scene.site, route, await scene.kept()
+    stolen = {"token": "x" * 43, "subject_token": scene.owner.token, "refresh_token": scene.owner.refresh_token}
+    grants = ("refresh_token", "client_credentials", "authorization_code", "password")
+    forms = [{**stolen, "grant_type": grant, "code": "x" * 43, "code_verifier": "x" * 43} for grant in grants]
+    thief = Login(site.origin, site.attacker, "", "", "", new_key())
+    for client in ({}, {"client_id": "nobody"}, {"client_id": "admittance-cli", "client_secret": "guess"}):
+        for form in ({}, *forms):
+            if method == "GET":
+                answer = await site.attacker.get(path, params={**form, **client})
+            else:
+                answer = await thief.post(path, {**form, **client})
+            if AUTHORITY[route] == TOKEN_HOLDER and client.get("client_id") == "admittance-cli" and form:
+                assert answer.status_code == 200
+                continue
+            if path == "/oauth/device_authorization" and client.get("client_id") == "admittance-cli":
+                continue
+            assert answer.status_code in (400, 401), answer.text
+            assert not scene.is_about_the_owner(answer)
+    after = await scene.kept()
+    assert before <= after
+    assert {table for table, _ in after - before} <= {"oauth_device_codes"}
+    assert (await scene.owner.send("GET", "/api/account")).status_code == 200
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("route", routes_of(BROWSER), ids=_words)
+async def test_another_browser_continues_no_flow(scene: Scene, route: Route) -> None:
+    site, (_, method, path) = scene.site, route
+    begun = await site.people().get("/oauth/device")
+    flow = begun.headers["location"].partition("flow=")[2]
+    before = await scene.kept()
+    for handle in ("", "x" * 43, flow):
+        form = {
+            "flow": handle,
+            "csrf": "x" * 43,
+            "decision": "allow",
+            "email": scene.owner.email,
+            "password": scene.owner.password,
+        }
+        if method == "GET":
+            answer = await site.people().get(path, params={"flow": handle})
+        else:
+            answer = await site.people().post(path, data=form)
+        assert answer.status_code == 410
+        assert not scene.is_about_the_owner(answer)
     await scene.assert_unchanged(before)
 
 

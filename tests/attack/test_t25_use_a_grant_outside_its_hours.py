@@ -63,7 +63,7 @@ async def test_a_window_that_has_passed_is_not_given_or_opened_again(site: Site,
     owner, guest = await site.somebody("owner"), await site.somebody("guest")
     device, _lock = await granting.lock(owner)
     given = await give(owner, device.device_id, guest.email)
-    past = {"begins_at": 0, "ends_at": int(time.time()) - 1}
+    past = {"begins_at": int(time.time()) - 2 * HOUR_S, "ends_at": int(time.time()) - HOUR_S}
     answer = await owner.send("PATCH", f"/api/grants/{given['grant']}", past)
     assert (answer.status_code, code_of(answer)) == (400, "malformed")
     await owner.ask("DELETE", f"/api/grants/{given['grant']}")

@@ -25,6 +25,7 @@ async def test_a_grant_on_one_device_opens_no_other(site: Site, granting: Granti
     owner, guest = await site.somebody("owner"), await site.somebody("guest")
     (device, lock), (other, other_lock) = await granting.lock(owner), await granting.lock(owner)
     await give(owner, device.device_id, guest.email)
+    await give(owner, other.device_id, "somebody-else@example.org")
     known, unknown = await token(guest, other.device_id), await token(guest, invented().device_id)
     assert known.status_code == unknown.status_code == 400
     assert known.json() == unknown.json()

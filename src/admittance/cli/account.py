@@ -15,6 +15,7 @@ from admittance.cli.profile import profile_option, read_ca_file, with_client
 from admittance.cli.secret_input import read_password
 from admittance.client.api import ApiClient
 from admittance.client.dpop import DpopKey
+from admittance.client.oauth.device_grant import DeviceAuthorization
 from admittance.client.session_store import Session, SessionStore, trust_context
 from admittance.errors import AuthenticationFailed, Malformed, NetworkFailure
 
@@ -119,37 +120,52 @@ def accept(
 
 
 @account.command()
-@click.argument("email")
+@click.argument("email", required=False)
+@click.option("--device", "by_device", is_flag=True, help="Show a code to enter in a browser, on any machine.")
 @click.option("--server", "origin", required=True, help="The server: https://host or https://host:port.")
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Trust only these CAs.")
 @click.option("--password-file", type=click.File("r"), help="Read the password from a file; else it is asked for.")
 @profile_option
 @json_option
 def login(
-    email: str,
+    email: str | None,
+    by_device: bool,
     origin: str,
     ca_file: Path | None,
     password_file: TextIO | None,
     store: SessionStore,
     as_json: bool,
 ) -> None:
-    """Log in as EMAIL. The tokens that are kept are of no use without this profile's key.
+    """Log in as EMAIL, or by a code. A login by code sets up no devices and lets nobody in.
+
+    The tokens that are kept are of no use without this profile's key.
 
     \b
     Examples:
       admit account login anna@example.org --server https://admittance.example
+      admit account login --device --server https://admittance.example
       admit account login anna@example.org --server https://localhost:8443 --ca-file people-ca.pem \\
         --password-file password.txt --profile ./phone
     """
     origin = check_origin(origin)
     ca_pem = read_ca_file(ca_file)
     trust = trust_context(ca_pem)
-    password = read_password(password_file, "Password")
+    if by_device == (email is not None):
+        raise click.UsageError("Give your EMAIL, or --device to log in by a code.")
+    password = None if email is None else read_password(password_file, "Password")
     key = store.key()
+
+    def show(begun: DeviceAuthorization) -> None:
+        text = f"Open {begun.verification_uri} and enter {begun.user_code}"
+        shown = {"verification_uri": begun.verification_uri, "user_code": begun.user_code}
+        emit(shown if as_json else text, as_json)
 
     async def work() -> None:
         async with ApiClient(origin, key=key, trust=trust) as client:
-            tokens = await client.login(email, password)
+            if email is None or password is None:
+                tokens = await client.login_by_device(show)
+            else:
+                tokens = await client.login(email, password)
             mine = await client.account()
         expires_at = int(time.time()) + tokens.expires_in
         store.save(

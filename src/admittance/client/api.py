@@ -19,6 +19,7 @@ from admittance.client.oauth.authorization_server import (
     AuthorizationServer,
     TokenAnswer,
 )
+from admittance.client.oauth.device_grant import DeviceAuthorization, DeviceGrant
 from admittance.client.oauth.prover import Prover
 from admittance.client.session_store import Session, SessionStore
 from admittance.errors import AuthenticationFailed, Malformed, NetworkFailure, NonceRequired, Unreachable
@@ -73,13 +74,25 @@ class ApiClient:
         )
 
     @classmethod
-    def of_store(cls, store: SessionStore, *, transport: httpx.AsyncBaseTransport | None = None) -> Self:
+    def of_store(
+        cls,
+        store: SessionStore,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> Self:
         """The client of a stored login, which renews its tokens and stores the new ones.
 
         Raises `AuthenticationFailed` when nobody is logged in, `ConfigurationError` for a damaged profile.
         """
         session = store.load()
-        made = cls(session.origin, key=store.key(), trust=None if transport else session.trust(), transport=transport)
+        made = cls(
+            session.origin,
+            key=store.key(),
+            trust=None if transport else session.trust(),
+            transport=transport,
+            clock=clock,
+        )
         made._store = store
         made._carry(session)
         return made
@@ -114,6 +127,18 @@ class ApiClient:
     async def login(self, email: str, password: str) -> TokenAnswer:
         """Get tokens; this client carries them from now on."""
         answer = await self._server.login(email, password)
+        self._access_token, self._refresh_token = answer.access_token, answer.refresh_token
+        return answer
+
+    async def login_by_device(self, show: Callable[[DeviceAuthorization], None]) -> TokenAnswer:
+        """Get tokens by the device grant; `show` tells the person where to enter which code.
+
+        Raises `AuthenticationFailed` when the person said no, or gave no answer in time.
+        """
+        grant = DeviceGrant(self._server)
+        begun = await grant.begin()
+        show(begun)
+        answer = await grant.finish(begun)
         self._access_token, self._refresh_token = answer.access_token, answer.refresh_token
         return answer
 

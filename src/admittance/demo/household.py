@@ -201,7 +201,8 @@ class Household:
 
     def phone_holds(self, secret: str) -> bool:
         """Return whether any file of the phone, or what it printed, holds `secret`."""
-        files = [*self.profile.iterdir(), self.stage.folder / "logs" / f"{self.profile.name}.log"]
+        kept = (path for path in self.profile.rglob("*") if path.is_file())
+        files = [*kept, self.stage.folder / "logs" / f"{self.profile.name}.log"]
         return any(secret.encode() in file.read_bytes() for file in files)
 
     def api(self) -> ApiClient:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from admittance.errors import Expired, Malformed, NotAllowed
 from admittance.server.access.authorization_request import AuthorizationRequest
+from admittance.server.access.bound import Bound
 from admittance.server.access.form import Parameters
 from admittance.server.access.tables import oauth_flows
 from admittance.server.accounts.secrets_at_rest import SecretHasher, new_secret
@@ -55,18 +56,24 @@ class Flows:
         self._clock = clock
         self._handles = SecretHasher(mac_key, "flow")
         self._browsers = SecretHasher(mac_key, "browser")
+        self._bound = Bound(oauth_flows)
         self._csrf_key = hmac.digest(mac_key, b"admittance/csrf/1", "sha256")
 
     async def begin(self, request: Request, purpose: Purpose) -> Flow:
-        """A flow of the browser that sent `request`; `set_cookie` makes it the browser's."""
+        """A flow of the browser that sent `request`; `set_cookie` makes it the browser's.
+
+        Raises `Unavailable` when too many are open.
+        """
+        now = self._clock()
         flow = Flow(new_secret(), self._cookie(request) or new_secret(), purpose, None, None)
         values = {
             "flow_mac": self._handles.mac(flow.handle),
             "browser_mac": self._browsers.mac(flow.browser),
             "parameters": msgspec.json.encode(purpose).decode(),
-            "expires_at": int(self._clock()) + FLOW_TTL_S,
+            "expires_at": int(now) + FLOW_TTL_S,
         }
         async with self._database.transaction() as connection:
+            await self._bound.take(connection, now)
             await connection.execute(insert(oauth_flows), values)
         return flow
 

@@ -25,6 +25,7 @@ from admittance.errors import (
     UnauthorizedClient,
 )
 from admittance.server.access.answers import answering
+from admittance.server.access.bound import Bound
 from admittance.server.access.client_authentication import ClientAuthentication
 from admittance.server.access.form import form, required
 from admittance.server.access.model import DEVICE_CODE, REFRESH, Session, TokenAnswer
@@ -63,6 +64,7 @@ class DeviceCodes:
     def __init__(self, *, mac_key: bytes) -> None:
         self._device_codes = SecretHasher(mac_key, "device-code")
         self._user_codes = SecretHasher(mac_key, "user-code")
+        self._bound = Bound(oauth_device_codes)
 
     async def make(
         self,
@@ -74,7 +76,11 @@ class DeviceCodes:
         jkt: str | None,
         now: float,
     ) -> tuple[str, str]:
-        """A device code and the user code that goes with it, as it is shown: ``BCDF-GHJK``."""
+        """A device code and the user code that goes with it, as it is shown: ``BCDF-GHJK``.
+
+        Raises `Unavailable` when too many wait.
+        """
+        await self._bound.take(connection, now)
         device_code, user_code = new_secret(), "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_CHARACTERS))
         await connection.execute(
             insert(oauth_device_codes).values(

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from admittance.errors import InvalidRequest, Malformed
 from admittance.server.access.answers import answering
 from admittance.server.access.authorization_request import AuthorizationRequest, read_request, read_target
+from admittance.server.access.bound import Bound
 from admittance.server.access.client_authentication import ClientAuthentication
 from admittance.server.access.form import form
 from admittance.server.access.resources import Resources
@@ -46,6 +47,7 @@ class PushedRequests:
         self._proofs = proofs
         self._resources = resources
         self._hasher = SecretHasher(mac_key, "pushed-request")
+        self._bound = Bound(oauth_pushed_requests)
 
     def routes(self) -> list[Route]:
         return [Route(PAR_PATH, answering(self._push), methods=["POST"])]
@@ -87,5 +89,6 @@ class PushedRequests:
         }
         async with self._database.transaction() as connection:
             await self._proofs.spend(connection, proof, now)
+            await self._bound.take(connection, now)
             await connection.execute(insert(oauth_pushed_requests), values)
         return reply({"request_uri": _URN + secret, "expires_in": REQUEST_TTL_S}, status=201)

@@ -9,9 +9,11 @@ from joserfc import jwk
 from sqlalchemy import select
 
 from admittance.client.oauth.pkce import Pkce
-from admittance.errors import Conflict, Malformed
+from admittance.errors import Conflict, Malformed, Unavailable
 from admittance.server.access import model
+from admittance.server.access.bound import Bound
 from admittance.server.access.client_authentication import ASSERTION_TYPE
+from admittance.server.access.tables import oauth_pushed_requests
 from admittance.server.keys.token_keys import TokenKeys
 from admittance.server.schema import metadata
 from tests.unit.server.access.conftest import (
@@ -370,3 +372,22 @@ async def test_a_nonce_is_asked_for_as_oauth_does(oauth: OAuth) -> None:
     answer = await oauth.http.post("/oauth/token", data={"grant_type": "x"}, headers={"dpop": proof})
     assert (answer.status_code, answer.json()["error"]) == (400, "use_dpop_nonce")
     assert answer.headers["dpop-nonce"]
+
+
+async def test_what_strangers_leave_is_bounded_and_displaces_nothing(oauth: OAuth) -> None:
+    bound = Bound(oauth_pushed_requests, max_rows=2)
+
+    async def push() -> None:
+        async with oauth.database.transaction() as connection:
+            await bound.take(connection, oauth.clock.now)
+        assert (await oauth.post("/oauth/par", oauth.request(Pkce.generate()))).status_code == 201
+
+    await push()
+    await push()
+    with pytest.raises(Unavailable):
+        await push()
+    oauth.clock.now += 1
+    with pytest.raises(Unavailable):
+        await push()
+    oauth.clock.now += 60
+    await push()
