@@ -81,9 +81,7 @@ def test_pycose_verifies_the_token_and_opens_its_key(
 
 
 @pytest.fixture
-def token(
-    key: ec.EllipticCurvePrivateKey, access_key: ec.EllipticCurvePrivateKey, grant: OfflineGrant
-) -> str:
+def token(key: ec.EllipticCurvePrivateKey, access_key: ec.EllipticCurvePrivateKey, grant: OfflineGrant) -> str:
     return encode_jwt(grant, SECRET, key, spki_of(access_key.public_key()))
 
 
