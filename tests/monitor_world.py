@@ -56,7 +56,7 @@ class Ward:
         """Why the monitor refused access since it was switched on."""
         return [event["cause"] for event in self.agent.events if event["event"] == "access_refused"]
 
-    def held(self, key: PossessionKey) -> HeldKey:
+    def held(self, key: PossessionKey, epoch_list: bytes = b"") -> HeldKey:
         """The key as a guest's app keeps it."""
         return HeldKey(
             device_id=self.device_id,
@@ -67,6 +67,7 @@ class Ward:
             grant="",
             actions=[],
             expires_at=0,
+            epoch_list=epoch_list,
         )
 
     def near(self, key: PossessionKey, folder: Path) -> AbstractAsyncContextManager[DeviceChannel]:

@@ -41,13 +41,15 @@ async def admit(folder: Path, *arguments: str) -> tuple[int, str]:
 
 
 async def test_a_guest_reads_the_measurements_over_bluetooth(monitor: Ward, tmp_path: Path) -> None:
-    KeyStore(tmp_path).keep(monitor.held(monitor.issuer.token()))
+    token = monitor.issuer.token()
+    KeyStore(tmp_path).keep(monitor.held(token, monitor.issuer.epoch_list(monitor.issuer.sequence)))
     code, output = await admit(
         tmp_path, "talk", "--ble", monitor.controller, monitor.device_id, "get", "/measurements", "--json"
     )
     assert code == 0
     assert "heart-rate" in output
     assert json.loads(output)
+    assert monitor.record.offline.lowest_sequence == monitor.issuer.sequence
 
 
 async def test_a_guest_follows_the_measurements_and_sets_the_alarm(monitor: Ward, tmp_path: Path) -> None:
