@@ -67,6 +67,7 @@ MODELS = {
     ),
     "gate": ModelSection(display_name="Gate", presence="display", makers=("acme",), second_factor=("approval",)),
     "panel": ModelSection(display_name="Panel", presence="display", makers=("acme",), keyboard=True),
+    "monitor": ModelSection(display_name="Monitor", presence="display", makers=("acme",), offline=True),
     "vault": ModelSection(display_name="Vault", presence="display", makers=("acme",), minimum_assurance="certified"),
 }
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
@@ -100,6 +101,7 @@ class FakeDevice:
     resets: int = 0
     device_nonce: bytes = field(default_factory=lambda: os.urandom(16))
     channel: bytes = b""
+    access: bytes = b""
 
     @property
     def device_id(self) -> str:
@@ -120,7 +122,7 @@ class FakeDevice:
             device_nonce=self.device_nonce,
             last_sequence=self.last_sequence,
             epoch=self.epoch,
-            public_keys=PublicKeys(self.seal_key.algorithm, self.seal_key.public, self.channel, b""),
+            public_keys=PublicKeys(self.seal_key.algorithm, self.seal_key.public, self.channel, self.access),
             claims=Claims(self.model, "1.0", self.resets),
         )
         values = {name: getattr(evidence, name) for name in evidence.__struct_fields__} | changes

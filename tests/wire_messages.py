@@ -36,6 +36,7 @@ configurations = st.builds(
     renew_after_s=unsigned,
     relay_urls=st.lists(texts, max_size=4),
     server_channel=st.just(b"") | st.binary(min_size=91, max_size=91),
+    token_keys=st.lists(st.binary(min_size=91, max_size=91), max_size=2),
 )
 evidences = st.builds(
     Evidence,

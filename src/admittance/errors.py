@@ -82,7 +82,7 @@
         │   ├── StaleAttestation     a statement that answers another nonce
         │   ├── PcrMismatch          the platform booted something else than the model's reference
         │   └── AttestationMissing   a statement that is needed is not there, or is of the wrong kind
-        └── ConfigurationRefused     a sealed configuration is not for this device now
+        └── ConfigurationRefused     a sealed configuration, or an offline token, is not for this device now
             ├── UntrustedSigner
             ├── WrongPurpose
             ├── WrongEpoch

@@ -64,6 +64,7 @@ class ServersPen:
             renew_after_s=60,
             relay_urls=[],
             server_channel=b"",
+            token_keys=[],
         )
         return seal(
             msgspec.structs.replace(header, **changes),

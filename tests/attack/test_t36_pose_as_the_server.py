@@ -94,6 +94,7 @@ class Rogue:
             renew_after_s=60,
             relay_urls=[],
             server_channel=b"",
+            token_keys=[],
         )
         to = recipient(evidence.public_keys.seal_algorithm, evidence.public_keys.seal)
         return seal(header, configuration, to, SoftwareSigner(key), chain, os.urandom)

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.vectors.making.enrolment import enrolment_vectors, reset_vectors
 from tests.vectors.making.evidence import evidence_vectors
 from tests.vectors.making.network import network_vectors
+from tests.vectors.making.offline import epoch_list_vectors, offline_vectors
 from tests.vectors.making.possession import possession_vectors
 from tests.vectors.making.readings import readings_vectors
 from tests.vectors.making.sealed import sealed_vectors
@@ -25,6 +26,8 @@ def files() -> dict[str, str]:
         "enrolment.json": enrolment_vectors(),
         "reset.json": reset_vectors(),
         "readings.json": readings_vectors(),
+        "offline.json": offline_vectors(),
+        "epoch_list.json": epoch_list_vectors(),
         "possession.json": possession_vectors(),
     }
     return {name: json.dumps(content, indent=1, ensure_ascii=False) + "\n" for name, content in built.items()}

@@ -49,6 +49,7 @@ CONFIGURATION = (
     UINT,
     (list, 0, 4),
     (bytes, 0, 91),
+    (list, 0, 2),
 )
 EVIDENCE = (
     "admittance/evidence/1",
@@ -180,6 +181,7 @@ def open_sealed(file: Vector, vector: Vector) -> bytes:
     configuration = shaped(plaintext, CONFIGURATION)
     require(len(configuration[6]) in (0, 32) and not 0 < len(configuration[7]) <= 32, "Malformed")
     require(len(configuration[11]) in (0, 91), "Malformed")
+    require(all(len(key) == 91 for key in configuration[12]), "Malformed")
     return plaintext
 
 

@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from admittance.errors import AdmittanceError
+from admittance.protocol.access.device_nonces import DeviceNonces
+from admittance.protocol.access.epoch_list import verify_epoch_list
 from admittance.protocol.access.granted import GrantedAccess
+from admittance.protocol.access.offline_access import Instant, OfflineAccess, OfflineRecord
+from admittance.protocol.access.offline_token import Audience
 from admittance.protocol.access.possession import master_secret, server_keys
 from admittance.protocol.channel.oscore import SecurityContext
 from admittance.protocol.enrolment.request import read_request
@@ -34,7 +39,7 @@ from admittance.wire.coap import codes
 from admittance.wire.coap.message import CoapMessage
 from admittance.wire.coap.options import OSCORE
 from admittance.wire.readings import Readings
-from tests.vectors import generate, independent, independent_possession, independent_senml
+from tests.vectors import generate, independent, independent_offline, independent_possession, independent_senml
 
 Vector = dict[str, Any]
 FILES: dict[str, Vector] = {path.stem: json.loads(path.read_text()) for path in generate.FOLDER.glob("*.json")}
@@ -114,6 +119,37 @@ def ours_readings(_file: Vector, vector: Vector) -> None:
     assert records == vector["records"]
 
 
+def ours_offline(file: Vector, vector: Vector) -> None:
+    check = file["check"] | vector["check"]
+    audience = Audience(
+        check["issuer"],
+        check["audience"],
+        tuple(bytes.fromhex(spki) for spki in check["token_keys"]),
+        ec.derive_private_key(int(check["access_key"], 16), ec.SECP256R1()),
+    )
+    access = OfflineAccess(
+        check["device_id"],
+        lambda: audience,
+        DeviceNonces(bytes.fromhex(check["nonce_key"])),
+        OfflineRecord(check["epoch"], check["lowest_sequence"], check["seen"]),
+    )
+    token = bytes.fromhex(vector["token"])
+    if check["first_seen_at"] is not None:
+        access.accept(token, check["epoch"], Instant(check["first_seen_at"], check["unix"], check["trusted"]))
+    key = access.accept(token, check["epoch"], Instant(check["monotonic"], check["unix"], check["trusted"]))
+    assert key.master_secret.hex() == file["master_secret"]
+
+
+def independent_token(file: Vector, vector: Vector) -> None:
+    assert independent_offline.verify_token(file, vector).hex() == file["master_secret"]
+
+
+def ours_epoch_list(file: Vector, vector: Vector) -> None:
+    check = file["check"]
+    token_keys = [bytes.fromhex(spki) for spki in check["token_keys"]]
+    verify_epoch_list(bytes.fromhex(vector["list"]), check["device_id"], token_keys)
+
+
 def ours_possession(file: Vector, vector: Vector) -> None:
     check = file["check"] | vector["check"]
     asked = AuthzInfo.decode(bytes.fromhex(check["request"]))
@@ -150,6 +186,8 @@ CHECKS: dict[str, tuple[Callable[[Vector, Vector], None], Callable[[Vector, Vect
     "reset": (ours_reset, independent.verify_reset),
     "possession": (ours_possession, independent_possession.open_request),
     "readings": (ours_readings, independent_senml.read_batch),
+    "offline": (ours_offline, independent_token),
+    "epoch_list": (ours_epoch_list, independent_offline.read_epoch_list),
 }
 CASES = [
     pytest.param(name, vector, id=f"{name}: {vector['name']}")
@@ -185,7 +223,7 @@ def test_every_file_is_checked() -> None:
 
 
 def test_the_independent_verifier_is_independent() -> None:
-    modules = (independent, independent_possession, independent_senml)
+    modules = (independent, independent_offline, independent_possession, independent_senml)
     text = "".join(Path(str(module.__file__)).read_text() for module in modules)
     assert "import admittance" not in text
     assert "from admittance" not in text

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from admittance import errors
+from admittance.protocol.access.encrypted_key import decrypt_content
 from admittance.protocol.sealing import SymmetricSealKey
 from admittance.protocol.signing import load_public_key, verify1
-from admittance.wire import cose
+from admittance.wire import cbor, cose
 
 FILE: dict[str, Any] = json.loads(Path(__file__).with_name("cose.json").read_text())
 
@@ -68,3 +70,13 @@ def test_encrypt0_that_is_not_a_sealed_configuration(vector: dict[str, Any]) -> 
     key = SymmetricSealKey(bytes.fromhex(vector["key"]).ljust(32, b"\0"))
     outcome = outcome_of(lambda: key.decrypt(bytes.fromhex(vector["message"]), b""))
     assert outcome == vector["expected_as_sealed"]
+
+
+@pytest.mark.parametrize("vector", FILE["encrypt"], ids=named)
+def test_encrypt(vector: dict[str, Any]) -> None:
+    message = cose.Encrypt.from_list(cbor.decode(bytes.fromhex(vector["message"])))
+    access_key = ec.derive_private_key(int(vector["access_key"], 16), ec.SECP256R1())
+    assert cose.recipients_encryption_aad(message.protected_bytes).hex() == vector["enc_structure"]
+    context = cose.kdf_context(message.algorithm, 128, message.recipient.protected_bytes)
+    assert context.hex() == vector["kdf_context"]
+    assert decrypt_content(message, access_key).hex() == FILE["payload"]

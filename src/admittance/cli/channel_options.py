@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
@@ -53,19 +54,27 @@ def with_channel(
     return asyncio.run(run())
 
 
-def with_device(store: SessionStore, device: str, local: bool, work: Callable[[DeviceChannel], Awaitable[T]]) -> T:
+@dataclass(frozen=True)
+class Target:
+    """A device as a person named it, and the Bluetooth controller to reach it by, or nothing."""
+
+    device: str
+    ble: str = ""
+
+
+def with_device(store: SessionStore, to: Target, local: bool, work: Callable[[DeviceChannel], Awaitable[T]]) -> T:
     """Run `work` with a channel to a device that the profile knows, or else by the key that it has of the device.
 
     Raises `NotFound` where it has neither, and what opening the channel and `work` raise.
     """
     try:
-        known = known_device(store, device)
-        opening = connect(store, known.device_id, local=local, told=_tell)
+        known = known_device(store, to.device)
+        opening = connect(store, known.device_id, local=local, ble=to.ble, told=_tell)
     except NotFound:
-        held = held_key(store, device)
+        held = held_key(store, to.device)
         if held is None:
             raise
-        opening = connect_with_key(store, held, local=local, told=_tell)
+        opening = connect_with_key(store, held, local=local, ble=to.ble, told=_tell)
 
     async def run() -> T:
         async with opening as channel:

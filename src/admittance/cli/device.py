@@ -69,7 +69,7 @@ device.add_command(enrol)
 @click.option(
     "--application",
     default="",
-    metavar="climate|lock|FILE.py",
+    metavar="climate|lock|monitor|FILE.py",
     help="What the device is there for; climate:FOLDER measures with Linux's hwmon.",
 )
 @click.option("--local", default="", metavar="ADDRESS:PORT", help="Talk on the local network, too (UDP and mDNS).")
@@ -81,6 +81,9 @@ device.add_command(enrol)
     help="How long readings are collected before they go to the server.",
 )
 @click.option("--relay-plain", is_flag=True, help="Reach the relay without TLS, as a device that can't do it.")
+@click.option(
+    "--ble", default="", metavar="CONTROLLER", help="Talk over Bluetooth, too: usb:0, hci-socket:0 or unix:AIR.sock."
+)
 @click.option("--tcti", default="", help="Where the device's TPM is, such as device:/dev/tpmrm0, if not as made.")
 @json_option
 def run(
@@ -98,6 +101,7 @@ def run(
     local: str,
     readings_s: float,
     relay_plain: bool,
+    ble: str,
     tcti: str,
     as_json: bool,
 ) -> None:
@@ -130,6 +134,7 @@ def run(
             local=local,
             batch_s=readings_s,
             relay_plain=relay_plain,
+            ble=ble,
         )
     )
 

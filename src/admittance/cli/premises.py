@@ -43,10 +43,16 @@ def premises() -> None:
     help="premises.toml with the networks and the uplink.",
 )
 @socket_option
+@click.option(
+    "--air",
+    "air_path",
+    type=click.Path(path_type=Path),
+    help="Unix socket of the Bluetooth controllers, named unix:PATH by devices and apps. Without it there is none.",
+)
 @json_option
-def run(path: Path, socket_path: Path, as_json: bool) -> None:
+def run(path: Path, socket_path: Path, air_path: Path | None, as_json: bool) -> None:
     """Run the premises until SIGTERM or SIGINT. Prints one line when stations can attach."""
-    asyncio.run(_run(config.load(path), socket_path, as_json))
+    asyncio.run(_run(config.load(path), socket_path, air_path, as_json))
 
 
 @premises.command("set-passphrase")
@@ -102,18 +108,27 @@ def list_stations(socket_path: Path, as_json: bool) -> None:
         emit(f"{station['name']}: on {station['joined'] or 'no network'}{access_point}", as_json)
 
 
-async def _run(premises_config: config.Premises, socket_path: Path, as_json: bool) -> None:
+async def _run(premises_config: config.Premises, socket_path: Path, air_path: Path | None, as_json: bool) -> None:
     server = PremisesServer(premises_config)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await server.start(socket_path)
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        await server.start(socket_path)
+        stack.push_async_callback(server.close)
+        if air_path is not None:
+            await _open_air(air_path, stack)
         emit({"ready": str(socket_path)}, as_json)
         await stop.wait()
-    finally:
-        await server.close()
+
+
+async def _open_air(path: Path, stack: contextlib.AsyncExitStack) -> None:
+    from admittance.premises.air import Air
+
+    air = Air()
+    await air.start(path)
+    stack.push_async_callback(air.close)
 
 
 async def _set_passphrase(socket_path: Path, ssid: str, passphrase: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 
-from admittance.cli.channel_options import local_option, with_device
+from admittance.cli.channel_options import Target, local_option, with_device
 from admittance.cli.output import emit, json_option
 from admittance.cli.profile import profile_option
 from admittance.client.channel.content import Content
@@ -49,8 +49,9 @@ def body_options(command: F) -> F:
 
 @click.group()
 @click.argument("device")
+@click.option("--ble", default="", metavar="CONTROLLER", help="Over Bluetooth alone, by a controller such as usb:0.")
 @click.pass_context
-def talk(context: click.Context, device: str) -> None:
+def talk(context: click.Context, device: str, ble: str) -> None:
     """Talk to a DEVICE (its id, its setup code or its name): through the server, which can read nothing, or --local.
 
     The device must know this app: the app that provisioned it is known, others are let in by `admit credentials`. A
@@ -62,8 +63,9 @@ def talk(context: click.Context, device: str) -> None:
       admit talk climate-1 observe /sensors/temperature --json
       admit talk lock-1 put /lock --cbor '{"state": "unlocked"}'
       admit talk lock-1 proxy
+      admit talk --ble usb:0 monitor-1 get /measurements
     """
-    context.obj = device
+    context.obj = Target(device, ble)
 
 
 @talk.command()
@@ -75,7 +77,7 @@ def talk(context: click.Context, device: str) -> None:
 @json_option
 @click.pass_obj
 def get(
-    device: str, /, path: str, raw: bool, local: bool, timeout_s: float, store: SessionStore, as_json: bool
+    to: Target, /, path: str, raw: bool, local: bool, timeout_s: float, store: SessionStore, as_json: bool
 ) -> None:
     """Read the resource at PATH, such as /info.
 
@@ -88,7 +90,7 @@ def get(
     async def work(channel: DeviceChannel) -> Content:
         return await channel.get(path, timeout_s=timeout_s)
 
-    content = with_device(store, device, local, work)
+    content = with_device(store, to, local, work)
     if raw:
         click.echo(content.payload, nl=False)
     else:
@@ -104,7 +106,7 @@ def get(
 @json_option
 @click.pass_obj
 def put(
-    device: str, /, path: str, local: bool, timeout_s: float, store: SessionStore, as_json: bool, **body: Any
+    to: Target, /, path: str, local: bool, timeout_s: float, store: SessionStore, as_json: bool, **body: Any
 ) -> None:
     """Set the resource at PATH.
 
@@ -117,7 +119,7 @@ def put(
     if content is None:
         raise click.UsageError("Give what to set: --text, --json-body, --cbor or --file.")
     show(
-        with_device(store, device, local, lambda channel: channel.put(path, content, timeout_s=timeout_s)),
+        with_device(store, to, local, lambda channel: channel.put(path, content, timeout_s=timeout_s)),
         as_json,
     )
 
@@ -131,7 +133,7 @@ def put(
 @json_option
 @click.pass_obj
 def post(
-    device: str, /, path: str, local: bool, timeout_s: float, store: SessionStore, as_json: bool, **body: Any
+    to: Target, /, path: str, local: bool, timeout_s: float, store: SessionStore, as_json: bool, **body: Any
 ) -> None:
     """Hand something to the resource at PATH.
 
@@ -140,7 +142,7 @@ def post(
       admit talk lock-1 post /provisioning
     """
     content = body_of(**body)
-    ask(store, device, local, as_json, lambda channel: channel.post(path, content, timeout_s=timeout_s))
+    ask(store, to, local, as_json, lambda channel: channel.post(path, content, timeout_s=timeout_s))
 
 
 @talk.command()
@@ -150,14 +152,14 @@ def post(
 @profile_option
 @json_option
 @click.pass_obj
-def delete(device: str, /, path: str, local: bool, timeout_s: float, store: SessionStore, as_json: bool) -> None:
+def delete(to: Target, /, path: str, local: bool, timeout_s: float, store: SessionStore, as_json: bool) -> None:
     """Remove the resource at PATH.
 
     \b
     Example:
       admit talk sign-1 delete /text
     """
-    ask(store, device, local, as_json, lambda channel: channel.delete(path, timeout_s=timeout_s))
+    ask(store, to, local, as_json, lambda channel: channel.delete(path, timeout_s=timeout_s))
 
 
 @talk.command()
@@ -169,7 +171,7 @@ def delete(device: str, /, path: str, local: bool, timeout_s: float, store: Sess
 @json_option
 @click.pass_obj
 def observe(
-    device: str,
+    to: Target,
     /,
     path: str,
     count: int | None,
@@ -197,7 +199,7 @@ def observe(
                 if left == 0:
                     return
 
-    until_interrupted(lambda: with_device(store, device, local, work))
+    until_interrupted(lambda: with_device(store, to, local, work))
 
 
 @talk.command()
@@ -208,7 +210,7 @@ def observe(
 @profile_option
 @json_option
 @click.pass_obj
-def proxy(device: str, /, port: int, local: bool, store: SessionStore, as_json: bool) -> None:
+def proxy(to: Target, /, port: int, local: bool, store: SessionStore, as_json: bool) -> None:
     """Let any CoAP client on this computer talk to the device, at coap://127.0.0.1:PORT, until Ctrl-C.
 
     Between client and proxy nothing is encrypted, and every program on this computer can use it: it listens on
@@ -217,6 +219,7 @@ def proxy(device: str, /, port: int, local: bool, store: SessionStore, as_json: 
     \b
     Examples:
       admit talk lock-1 proxy
+      admit talk --ble usb:0 monitor-1 get /measurements
       coap-client-notls coap://127.0.0.1/lock
     """
     from admittance.client.channel.proxy import serve_proxy
@@ -228,7 +231,7 @@ def proxy(device: str, /, port: int, local: bool, store: SessionStore, as_json: 
             emit(shown if as_json else f"{channel.device_id} is at {uri}", as_json)
             await asyncio.Event().wait()
 
-    until_interrupted(lambda: with_device(store, device, local, work))
+    until_interrupted(lambda: with_device(store, to, local, work))
 
 
 def body_of(
@@ -264,13 +267,13 @@ def show(content: Content, as_json: bool) -> None:
 
 def ask(
     store: SessionStore,
-    device: str,
+    to: Target,
     local: bool,
     as_json: bool,
     send: Callable[[DeviceChannel], Awaitable[Content]],
 ) -> None:
     """Send a request, and show its answer."""
-    show(with_device(store, device, local, send), as_json)
+    show(with_device(store, to, local, send), as_json)
 
 
 def until_interrupted(work: Callable[[], None]) -> None:

@@ -38,6 +38,11 @@ class TrustedClock:
         self._floor = server_time
         self._trusted = True
 
+    def has_passed(self, time: int) -> None:
+        """A signed message was made at `time`: it is not before that, whatever else is known."""
+        self._floor = max(self._floor, time)
+        self._offset = max(self._offset, time - self._monotonic())
+
     def floor(self) -> int:
         """The time to persist: the clock of the next power-up starts here."""
         return int(self.now()) if self._trusted else self._floor

@@ -178,6 +178,7 @@ class Life:
                 configuration.device_url,
                 list(configuration.anchors),
                 tuple(configuration.relay_urls),
+                tuple(configuration.token_keys),
             ),
             "credentials": command.credentials,
             "time_floor": self._clock.floor(),

@@ -1,7 +1,8 @@
 """The agent's own process, and how to become it.
 
 A device has little memory, so `become` replaces the process that parsed the command line by one that loads neither
-that parser nor any docstring, nor what `lean` keeps out. Python keeps 2 MB of what it takes to compile the agent, so
+that parser nor any docstring, nor what `lean` keeps out: bumble needs some of that, so a device that uses Bluetooth
+goes without `lean`. Python keeps 2 MB of what it takes to compile the agent, so
 a process that had to compile gives way to one that finds bytecode.
 """
 
@@ -39,7 +40,8 @@ EXIT_CODES: Final[dict[type[AdmittanceError], int]] = {
 }
 UNEXPECTED: Final = 1
 
-_LOAD: Final = "import sys, admittance.device.lean; from admittance.device.program import main, run_afresh; "
+_LEAN: Final = "import admittance.device.lean; "
+_LOAD: Final = "import sys; from admittance.device.program import main, run_afresh; "
 _MAIN: Final = _LOAD + "main(sys.argv[1])"
 _COMPILE: Final = _LOAD + "run_afresh(sys.argv[1])"
 
@@ -65,6 +67,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     local: str = ""
     batch_s: float = 60.0
     relay_plain: bool = False
+    ble: str = ""
 
 
 def become(options: Options) -> NoReturn:
@@ -72,12 +75,12 @@ def become(options: Options) -> NoReturn:
     encoded = msgspec.json.encode(options).decode()
     if Path(cache_from_source(__file__, optimization="2")).exists():
         run_afresh(encoded)
-    _replace(_COMPILE, encoded)
+    _replace(_COMPILE, encoded, options)
 
 
 def run_afresh(encoded: str) -> NoReturn:
     """Replace this process by one that runs the agent."""
-    _replace(_MAIN, encoded)
+    _replace(_MAIN, encoded, msgspec.json.decode(encoded, type=Options))
 
 
 def main(encoded: str) -> None:
@@ -96,8 +99,9 @@ def main(encoded: str) -> None:
         sys.exit(UNEXPECTED)
 
 
-def _replace(program: str, encoded: str) -> NoReturn:
-    os.execv(sys.executable, [sys.executable, "-OO", "-c", program, encoded])
+def _replace(program: str, encoded: str, options: Options) -> NoReturn:
+    chosen = program if options.ble else _LEAN + program
+    os.execv(sys.executable, [sys.executable, "-OO", "-c", chosen, encoded])
 
 
 @contextmanager
@@ -124,7 +128,7 @@ async def _run(options: Options, tcti: str, log: LineLog) -> None:
         linger_s=options.linger_s,
     )
     application = load(options.application) if options.application else None
-    talk = TalkSettings(application, options.local, options.batch_s, options.relay_plain)
+    talk = TalkSettings(application, options.local, options.batch_s, options.relay_plain, options.ble)
     settings = Settings(times=times, qr_form=options.qr_form, poll_s=options.poll_s, talk=talk)
     try:
         await agent.run(

@@ -18,10 +18,12 @@ from msgspec.structs import replace
 from admittance.device.files import PRIVATE_MODE, Files
 from admittance.errors import ConfigurationError, Malformed
 from admittance.protocol.access.granted import GrantedAccess
+from admittance.protocol.access.offline_access import OfflineRecord
 from admittance.protocol.channel.credentials import CredentialList
 from admittance.wire import message
 from admittance.wire.message import Bytes32, Message, Unsigned
 from admittance.wire.readings import MAX_CONSENTED, ReadingName
+from admittance.wire.sealed import MAX_TOKEN_KEYS
 
 MAX_RECORD_BYTES: Final = 256 * 1024
 FOLDER_MODE: Final = 0o700
@@ -41,12 +43,13 @@ class KeyMaterial(Message, frozen=True):
 
 class ServerContact(Message, frozen=True):
     """Where the server is, and the CA certificates (DER) that may vouch for it. Without `relay_urls` it has no
-    relay."""
+    relay. `token_keys` (SubjectPublicKeyInfo) sign what is for a device that doesn't reach it."""
 
     first_contact_url: str
     device_url: str
     anchors: Annotated[list[bytes], Meta(min_length=1, max_length=4)]
     relay_urls: Annotated[tuple[str, ...], Meta(max_length=4)] = ()
+    token_keys: Annotated[tuple[bytes, ...], Meta(max_length=MAX_TOKEN_KEYS)] = ()
 
 
 class PremisesNetwork(Message, frozen=True):
@@ -84,7 +87,8 @@ class Record(Message, frozen=True, tag="admittance/device-state/1"):
     `resets` counts factory resets. These survive a reset. `owned` turns true with the first certificate of an
     epoch. `reset_unreported` is true until the server heard of the latest reset. `time_floor` is a Unix time that
     has certainly passed. `credentials` are those that the device talks to, and `consent` the names of the readings
-    that the owner lets go to the server. `access` is what others may do by possession keys.
+    that the owner lets go to the server. `access` is what others may do by possession keys, and `offline` what
+    has ended of that which they bring themselves.
     """
 
     epoch: Unsigned
@@ -102,6 +106,7 @@ class Record(Message, frozen=True, tag="admittance/device-state/1"):
     credentials: CredentialList = CredentialList()
     consent: Annotated[tuple[ReadingName, ...], Meta(max_length=MAX_CONSENTED)] = ()
     access: GrantedAccess = GrantedAccess()
+    offline: OfflineRecord = OfflineRecord()
 
 
 def first_record(keys: KeyMaterial) -> Record:

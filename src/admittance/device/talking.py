@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from admittance.device.access.access import Access
 from admittance.device.access.enforcement import Enforcement
 from admittance.device.access.hints import Hints
-from admittance.device.access.resource import access_resource
+from admittance.device.access.offline import OfflineTokens
+from admittance.device.access.resource import access_resource, epoch_list_resource
 from admittance.device.applications import Application
 from admittance.device.channel.conversations import Conversations, Identity
 from admittance.device.clock import TrustedClock
@@ -55,12 +57,14 @@ class Ports(Protocol):
 @dataclass(frozen=True)
 class TalkSettings:
     """`local` is the ``ADDRESS:PORT`` to talk at on the local network, or empty; `batch_s` how long readings are
-    collected before they are sent; `relay_plain` makes a device that can't do TLS."""
+    collected before they are sent; `relay_plain` makes a device that can't do TLS; `ble` names the Bluetooth
+    controller to be in range by, or is empty."""
 
     application: Application | None = None
     local: str = ""
     batch_s: float = 60.0
     relay_plain: bool = False
+    ble: str = ""
 
 
 class Talking:
@@ -88,13 +92,16 @@ class Talking:
         birth = made.birth
         built_in = BuiltIn(Facts(birth.device_id, birth.model, firmware), memory, clock, ports.log, open_access_point)
         enforcement = Enforcement(memory, clock, ports.log)
+        offline = OfflineTokens(birth.server_origin, birth.device_id, memory, clock, ports.random, ports.log)
+        access = Access(enforcement, offline)
+        resources = (*built_in.resources(), access_resource(enforcement), epoch_list_resource(offline))
         own = () if self._application is None else self._application.resources.values()
         self._conversations = Conversations(
             Identity(birth.device_id, ChannelKey(load_private_key(memory.record.keys.channel))),
             memory,
             clock,
-            Dispatcher(Tree([*built_in.resources(), access_resource(enforcement), *own]), enforcement, ports.log),
-            Possessors(enforcement.find, enforcement.standing, Hints(birth.server_origin, birth.device_id)),
+            Dispatcher(Tree([*resources, *own]), access, ports.log),
+            Possessors(access.find, access.standing, Hints(birth.server_origin, birth.device_id, offline.nonce)),
             ports.random,
             ports.log,
         )
@@ -136,6 +143,8 @@ class Talking:
         """Begin. Raises `ConfigurationError` for a local address that can't be used, or from the application."""
         if self._settings.local:
             await self._open_local(self._settings.local)
+        if self._settings.ble:
+            self._open_ble(self._settings.ble)
         self._spawn(self._relay.run())
         if self._memory.record.consent:
             self._readings()
@@ -172,6 +181,12 @@ class Talking:
             LocalAddress.parse(address), self._made.birth.device_id, self._conversations, ports.random, ports.log
         )
         await self._local.open()
+
+    def _open_ble(self, controller: str) -> None:
+        from admittance.device.ble.peripheral import BlePeripheral
+
+        device_id = self._made.birth.device_id
+        self._spawn(BlePeripheral(controller, device_id, self._conversations, self._ports.log).run())
 
     async def _prove(self, nonce: bytes, certificate_sha256: bytes) -> RelayProof:
         record = self._memory.record

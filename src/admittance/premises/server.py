@@ -1,10 +1,7 @@
 """The premises as a process: the only way out for the stations that attach to its unix socket."""
 
 import asyncio
-import contextlib
-import os
 import secrets
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +9,7 @@ from pathlib import Path
 from admittance.errors import AdmittanceError, Conflict, Malformed, NetworkFailure, Unreachable
 from admittance.premises import protocol
 from admittance.premises.config import Premises
+from admittance.premises.sockets import bind_private
 from admittance.premises.world import ToStation, ToUplink, World
 from admittance.wire.message import Message
 
@@ -42,7 +40,7 @@ class PremisesServer:
 
     async def start(self, path: Path) -> None:
         """Listen on `path` (mode 0600). A stale socket file is replaced; a live one raises `Conflict`."""
-        self._server = await asyncio.start_unix_server(self._accept, sock=_bind(path))
+        self._server = await asyncio.start_unix_server(self._accept, sock=bind_private(path))
         self._path = path
 
     async def close(self) -> None:
@@ -249,25 +247,3 @@ async def _send(writer: asyncio.StreamWriter, message: Message) -> None:
 def _failed(request: int, error: AdmittanceError) -> protocol.Failed:
     cause = error.cause if isinstance(error, NetworkFailure) else ""
     return protocol.Failed(request, error.code, cause, str(error)[:512])
-
-
-def _bind(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    old = os.umask(0o177)
-    try:
-        if path.is_socket():
-            _refuse_live(path)
-            path.unlink()
-        listener.bind(str(path))
-    except BaseException:
-        listener.close()
-        raise
-    finally:
-        os.umask(old)
-    return listener
-
-
-def _refuse_live(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, contextlib.suppress(ConnectionRefusedError):
-        probe.connect(str(path))
-        raise Conflict(f"{path}: another premises process listens there")

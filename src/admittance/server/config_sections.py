@@ -181,7 +181,8 @@ class ModelSection(Section, frozen=True):
     """A kind of device. `makers` are names of ``[makers]`` whose certificates count for this model.
 
     `second_factor`: any one of these is needed to enrol for an owner; empty: none. `keyboard`: a person can log in on
-    the device itself. `pcrs` maps one selection, such as ``sha256:0,7``, to the composite digests (hexadecimal) that
+    the device itself. `offline`: it has no way to the server: it is its owner's without enrolling, and takes tokens
+    that guests bring. `pcrs` maps one selection, such as ``sha256:0,7``, to the composite digests (hexadecimal) that
     are good; empty: what a device booted is not asked.
     """
 
@@ -192,6 +193,7 @@ class ModelSection(Section, frozen=True):
     makers: tuple[str, ...] = ()
     second_factor: tuple[FactorKind, ...] = ()
     keyboard: bool = False
+    offline: bool = False
     pcrs: dict[str, tuple[str, ...]] = {}
 
 

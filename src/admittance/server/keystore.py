@@ -49,8 +49,9 @@ class Keystore:
     `configuration_chain` is the configuration key's certificate and its root (DER): what `protocol.sealing` wants.
     `issuing_ca` issues operational certificates; `tls_anchor` certifies the device listeners, `people_ca` the people
     listener where no certificate is configured. `channel_key` is the server's own end of its conversations with
-    devices (EDHOC, P-256); devices pin its public key. `token_keys` sign access tokens, one after the other. The HMAC
-    keys have 32 bytes each.
+    devices (EDHOC, P-256); devices pin its public key. `token_keys` sign access tokens, one after the other;
+    `device_token_key` signs offline tokens and epoch lists: devices pin its public key, and that of
+    `next_device_token_key` if there is one. The HMAC keys have 32 bytes each.
     """
 
     directory: Path
@@ -60,6 +61,8 @@ class Keystore:
     tls_anchor: Authority
     people_ca: Authority
     channel_key: ec.EllipticCurvePrivateKey
+    device_token_key: ec.EllipticCurvePrivateKey
+    next_device_token_key: ec.EllipticCurvePrivateKey | None
     manifest_key: X25519PrivateKey
     token_keys: TokenKeys
     key_encryption: FileKeyEncryption
@@ -77,6 +80,12 @@ class Keystore:
     def channel_spki(self) -> bytes:
         """The public part of the channel key (SPKI, 91 bytes), as sealed configurations carry it."""
         return spki_of(self.channel_key.public_key())
+
+    @property
+    def device_token_spkis(self) -> tuple[bytes, ...]:
+        """The public parts (SPKI) of the keys for offline tokens, as sealed configurations carry them."""
+        keys = (self.device_token_key, self.next_device_token_key)
+        return tuple(spki_of(key.public_key()) for key in keys if key is not None)
 
     @property
     def manifest_public_key(self) -> bytes:
@@ -107,6 +116,8 @@ def open_keystore(
         tls_anchor=files.authority("tls-anchor", "Admittance device TLS anchor"),
         people_ca=files.authority("people-ca", "Admittance people CA"),
         channel_key=files.ec("channel.key"),
+        device_token_key=files.ec("device-token.key"),
+        next_device_token_key=files.ec_if_there("device-token-next.key"),
         manifest_key=files.x25519("manifest.key"),
         token_keys=files.token_keys(),
         key_encryption=FileKeyEncryption(key_encryption_file),
@@ -181,6 +192,9 @@ class KeyFiles:
     def random(self, name: str) -> Path:
         self.store(name, os.urandom(32))
         return self.directory / name
+
+    def ec_if_there(self, name: str) -> ec.EllipticCurvePrivateKey | None:
+        return self.ec(name) if (self.directory / name).exists() else None
 
     def ec(self, name: str) -> ec.EllipticCurvePrivateKey:
         self.store(name, _private_pem(certificates.new_key()))

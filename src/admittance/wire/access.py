@@ -3,6 +3,7 @@
 The device keeps a sequence of its own: each push makes it grow, and names the one that it builds on.
 """
 
+from hashlib import sha256
 from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta
@@ -36,6 +37,10 @@ class GrantedKey(Message, frozen=True):
     expires_at: Unsigned
     uses: Unsigned
 
+    def is_of(self, token: bytes) -> bool:
+        """Whether `token` is the one that the key came with."""
+        return token == self.token
+
     @property
     def kid(self) -> bytes:
         """The id of the key: its token (RFC 9203, section 3.2)."""
@@ -48,6 +53,15 @@ class GrantedKey(Message, frozen=True):
 
     def __repr__(self) -> str:
         return f"GrantedKey(token={self.token.hex()!r}, name={self.name!r}, …)"
+
+
+class OfflineKey(GrantedKey, frozen=True):
+    """A possession key that came in an offline token, whose bytes have the hash `token_sha256`."""
+
+    token_sha256: Bytes32
+
+    def is_of(self, token: bytes) -> bool:
+        return sha256(token).digest() == self.token_sha256
 
 
 Holder: TypeAlias = Entry | GrantedKey

@@ -1,8 +1,8 @@
-"""COSE_Sign1 and COSE_Encrypt0 (RFC 9052) as frozen values.
+"""COSE_Sign1, COSE_Encrypt0 and COSE_Encrypt (RFC 9052) as frozen values.
 
 Only what our messages use: integer header labels, the algorithm in the protected header, embedded payloads, no
-countersignatures and no critical headers. The CBOR tags 18 and 16 are accepted in front of a message and never
-written.
+countersignatures and no critical headers; a COSE_Encrypt has one recipient. The CBOR tags 18 and 16 are accepted in
+front of a message and never written.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,16 @@ from admittance.wire import cbor
 
 ES256 = -7
 EDDSA = -8
+A128GCM = 1
 A256GCM = 3
+ECDH_ES_HKDF_256 = -25
 
 ALG = 1
 CRIT = 2
 KID = 4
 IV = 5
 X5CHAIN = 33
+EPHEMERAL_KEY = -1
 
 Headers = Mapping[int, object]
 
@@ -94,6 +97,47 @@ class Encrypt0:
         return cls(protected_bytes, ciphertext, headers)
 
 
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom a COSE_Encrypt is for, where both sides agree on its key directly (RFC 9052, section 8.5.4)."""
+
+    protected_bytes: bytes
+    unprotected: Headers
+
+    @property
+    def algorithm(self) -> int:
+        return _algorithm(_protected(self.protected_bytes))
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypt:
+    """A COSE_Encrypt message (RFC 9052, section 5.1) for one recipient, with no encrypted key of its own."""
+
+    protected_bytes: bytes
+    ciphertext: bytes
+    recipient: Recipient
+    unprotected: Headers = field(default_factory=dict)
+
+    @property
+    def algorithm(self) -> int:
+        return _algorithm(_protected(self.protected_bytes))
+
+    def to_list(self) -> list[object]:
+        """The message as it stands inside another CBOR value."""
+        recipient = [self.recipient.protected_bytes, dict(self.recipient.unprotected), b""]
+        return [self.protected_bytes, dict(self.unprotected), self.ciphertext, [recipient]]
+
+    @classmethod
+    def from_list(cls, value: object) -> "Encrypt":
+        """The message in what `to_list` gives. Raises `Malformed`."""
+        match value:
+            case [protected, unprotected, bytes(ciphertext), [[for_protected, for_unprotected, b""]]]:
+                protected_bytes, headers = _checked_headers(protected, unprotected)
+                recipient = Recipient(*_checked_headers(for_protected, for_unprotected))
+                return cls(protected_bytes, ciphertext, recipient, headers)
+        raise Malformed("not a COSE_Encrypt with one recipient that agrees on the key directly")
+
+
 def protected_header(headers: Headers) -> bytes:
     """Encode a protected header; the empty one is the empty byte string (RFC 9052, section 3)."""
     return cbor.encode(dict(headers)) if headers else b""
@@ -107,6 +151,17 @@ def signature_input(protected_bytes: bytes, payload: bytes, external_aad: bytes)
 def encryption_aad(protected_bytes: bytes, external_aad: bytes) -> bytes:
     """The Enc_structure that a COSE_Encrypt0 authenticates (RFC 9052, section 5.3)."""
     return cbor.encode(["Encrypt0", protected_bytes, external_aad])
+
+
+def recipients_encryption_aad(protected_bytes: bytes) -> bytes:
+    """The Enc_structure that a COSE_Encrypt authenticates (RFC 9052, section 5.3)."""
+    return cbor.encode(["Encrypt", protected_bytes, b""])
+
+
+def kdf_context(algorithm: int, key_bits: int, recipient_protected: bytes) -> bytes:
+    """The COSE_KDF_Context of a key for `algorithm` where nothing is known of the parties (RFC 9053, section 5.2)."""
+    nobody = [None, None, None]
+    return cbor.encode([algorithm, nobody, nobody, [key_bits, recipient_protected]])
 
 
 def _array(data: bytes, tag: bytes, length: Literal[3, 4], max_bytes: int) -> list[object]:

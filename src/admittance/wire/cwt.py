@@ -1,5 +1,7 @@
 """CBOR Web Tokens: claims (RFC 8392; `exi` and `cnonce` of RFC 9200) and confirmation of possession (RFC 8747, 9203).
 
+The claim -65537 is ours, of the range for private use: `OfflineStanding`.
+
 Claims that are not listed here are refused: our own server wrote the token, and what a device doesn't understand it
 can't enforce.
 """
@@ -11,15 +13,18 @@ from typing import Any, Final
 from admittance.errors import Malformed
 from admittance.wire import cbor, cose_key
 from admittance.wire.channel import MAX_PERMISSIONS, Permission
+from admittance.wire.cose import Encrypt
 from admittance.wire.cose_key import CoseKey
 
 MAX_TEXT: Final = 512
 MAX_BYTES: Final = 64
 MAX_TIME: Final = 2**53
+GRANT_BYTES: Final = 16
 _METHODS: Final = range(1, 32)
 
 _ISS, _SUB, _AUD, _EXP, _NBF, _IAT, _CTI, _CNF, _SCOPE = 1, 2, 3, 4, 5, 6, 7, 8, 9
 _CNONCE, _EXI = 39, 40
+_STANDING = -65537
 _COSE_KEY, _ENCRYPTED_KEY, _KID, _OSCORE = 1, 2, 3, 4
 _INPUT_ID, _INPUT_VERSION, _INPUT_MS, _INPUT_HKDF, _INPUT_ALG, _INPUT_SALT, _INPUT_CONTEXT = range(7)
 
@@ -33,9 +38,9 @@ class KeyConfirmation:
 
 @dataclass(frozen=True, slots=True)
 class EncryptedKeyConfirmation:
-    """The key in a COSE_Encrypt0 for the audience (RFC 8747, section 3.3)."""
+    """The key, encrypted to a key that the audience has (Encrypted_COSE_Key; RFC 8747, section 3.3)."""
 
-    encrypted: bytes
+    encrypted: Encrypt
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,16 @@ class OscoreConfirmation:
     algorithm: int | None = None
     salt: bytes | None = None
     context_id: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineStanding:
+    """Where a token stands among those of its device: the owner's `epoch`, and a number of its own, `sequence`, that
+    grows from token to token. It was issued for `grant` (16 bytes)."""
+
+    epoch: int
+    sequence: int
+    grant: bytes
 
 
 Confirmation = KeyConfirmation | EncryptedKeyConfirmation | KeyIdConfirmation | OscoreConfirmation
@@ -77,6 +92,7 @@ class Claims:
     scope: str | tuple[Permission, ...] = ""
     cnonce: bytes = b""
     exi_s: int | None = None
+    standing: OfflineStanding | None = None
 
 
 def encode(claims: Claims) -> bytes:
@@ -94,6 +110,7 @@ def encode(claims: Claims) -> bytes:
         _SCOPE: encode_scope(claims.scope) or None,
         _CNONCE: claims.cnonce or None,
         _EXI: claims.exi_s,
+        _STANDING: None if claims.standing is None else _encode_standing(claims.standing),
     }
     return cbor.encode({label: value for label, value in values.items() if value is not None})
 
@@ -113,7 +130,7 @@ def encode_confirmation(confirmation: Confirmation) -> dict[int, object]:
         case KeyConfirmation(key):
             return {_COSE_KEY: cose_key.to_map(key)}
         case EncryptedKeyConfirmation(encrypted):
-            return {_ENCRYPTED_KEY: encrypted}
+            return {_ENCRYPTED_KEY: encrypted.to_list()}
         case KeyIdConfirmation(kid):
             return {_KID: kid}
         case OscoreConfirmation():
@@ -125,8 +142,8 @@ def decode_confirmation(value: object) -> Confirmation:
     match list(_map(value, "confirmation").items()):
         case [(1, key)]:
             return KeyConfirmation(cose_key.from_map(key))
-        case [(2, bytes(encrypted))]:
-            return EncryptedKeyConfirmation(encrypted)
+        case [(2, encrypted)]:
+            return EncryptedKeyConfirmation(Encrypt.from_list(encrypted))
         case [(3, bytes(kid))] if 0 < len(kid) <= MAX_BYTES:
             return KeyIdConfirmation(kid)
         case [(4, material)]:
@@ -156,6 +173,17 @@ def _decode_input(values: Mapping[int, Any]) -> OscoreConfirmation:
     if not is_known or not isinstance(salt, bytes | None) or not isinstance(context_id, bytes | None):
         raise Malformed("OSCORE input material with parameters that are not used here")
     return OscoreConfirmation(input_id, master_secret, algorithm, salt, context_id)
+
+
+def _encode_standing(standing: OfflineStanding) -> list[object]:
+    return [standing.epoch, standing.sequence, standing.grant]
+
+
+def _standing(value: object) -> OfflineStanding:
+    match value:
+        case [epoch, sequence, bytes(grant)] if len(grant) == GRANT_BYTES:
+            return OfflineStanding(_number(epoch), _number(sequence), grant)
+    raise Malformed("a standing that is not an epoch, a sequence and a grant")
 
 
 def encode_scope(scope: str | tuple[Permission, ...]) -> str | bytes:
@@ -202,9 +230,9 @@ def _bytes(value: object) -> bytes:
     return value
 
 
-def _time(value: object) -> int:
+def _number(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_TIME:
-        raise Malformed("a claim that is not a time")
+        raise Malformed("a claim that is not a time or a count")
     return value
 
 
@@ -220,17 +248,19 @@ _NAMES: Final = {
     _SCOPE: "scope",
     _CNONCE: "cnonce",
     _EXI: "exi_s",
+    _STANDING: "standing",
 }
 _READERS: Final[dict[int, Callable[[object], Any]]] = {
     _ISS: _text,
     _SUB: _text,
     _AUD: _text,
-    _EXP: _time,
-    _NBF: _time,
-    _IAT: _time,
+    _EXP: _number,
+    _NBF: _number,
+    _IAT: _number,
     _CTI: _bytes,
     _CNF: decode_confirmation,
     _SCOPE: decode_scope,
     _CNONCE: _bytes,
-    _EXI: _time,
+    _EXI: _number,
+    _STANDING: _standing,
 }

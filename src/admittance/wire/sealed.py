@@ -10,8 +10,9 @@ from admittance.wire.message import Bytes16, Bytes32, Message, Text, Unsigned, W
 
 TICKET_BYTES = 32
 NETWORK_SALT_BYTES = 32
-CHANNEL_SPKI_BYTES = 91
+CHANNEL_SPKI_BYTES = TOKEN_SPKI_BYTES = 91
 """SubjectPublicKeyInfo of a P-256 key, its point uncompressed (RFC 5480)."""
+MAX_TOKEN_KEYS = 2
 
 Purpose = Literal["activate", "reprovision"]
 
@@ -39,7 +40,8 @@ class Configuration(Message, frozen=True, tag="admittance/configuration/1"):
     premises network, else 32 bytes of salt and the network encrypted under the app key (try 0). `permits` names the
     stock endpoints that an owned device opens for this transaction. The device keeps a connection to one of
     `relay_urls` (``wss://`` or ``ws://``), where `server_channel` (SPKI) is the server's own channel credential; both
-    are empty where the server has no relay.
+    are empty where the server has no relay. `token_keys` (SPKI) sign offline tokens and epoch lists: the present one,
+    and perhaps the next.
     """
 
     server_origin: Text
@@ -53,6 +55,7 @@ class Configuration(Message, frozen=True, tag="admittance/configuration/1"):
     renew_after_s: Unsigned
     relay_urls: Annotated[list[Text], msgspec.Meta(max_length=4)]
     server_channel: Annotated[bytes, msgspec.Meta(max_length=CHANNEL_SPKI_BYTES)]
+    token_keys: Annotated[list[bytes], msgspec.Meta(max_length=MAX_TOKEN_KEYS)]
 
     def __post_init__(self) -> None:
         if len(self.ticket) not in (0, TICKET_BYTES):
@@ -61,6 +64,8 @@ class Configuration(Message, frozen=True, tag="admittance/configuration/1"):
             raise Malformed("Configuration with a network that has no ciphertext")
         if len(self.server_channel) not in (0, CHANNEL_SPKI_BYTES):
             raise Malformed("Configuration with a channel key of the wrong size")
+        if any(len(key) != TOKEN_SPKI_BYTES for key in self.token_keys):
+            raise Malformed("Configuration with a token key of the wrong size")
 
     def __repr__(self) -> str:
         return f"Configuration(server_origin={self.server_origin!r}, …)"

@@ -11,12 +11,14 @@ from admittance.errors import KeyRefused, Malformed
 from admittance.protocol.signing import spki_of
 from admittance.wire import cbor, cwt
 from admittance.wire.channel import Permission
+from admittance.wire.cose import ALG, EPHEMERAL_KEY, IV, Encrypt, Recipient, protected_header
 from admittance.wire.cose_key import PublicCoseKey, SymmetricCoseKey
 from admittance.wire.cwt import (
     Claims,
     EncryptedKeyConfirmation,
     KeyConfirmation,
     KeyIdConfirmation,
+    OfflineStanding,
     OscoreConfirmation,
 )
 from tests.wire_messages import changed
@@ -29,9 +31,20 @@ times = st.none() | st.integers(0, cwt.MAX_TIME)
 keys = st.builds(PublicCoseKey, st.just(SPKI), st.just(b"") | short) | st.builds(
     SymmetricCoseKey, short, st.just(b"") | short
 )
+encrypted_keys = st.builds(
+    lambda ciphertext, nonce, ephemeral: Encrypt(
+        protected_header({ALG: 1}),
+        ciphertext,
+        Recipient(protected_header({ALG: -25}), {EPHEMERAL_KEY: {-2: ephemeral}}),
+        {IV: nonce},
+    ),
+    short,
+    short,
+    short,
+)
 confirmations = (
     st.builds(KeyConfirmation, keys)
-    | st.builds(EncryptedKeyConfirmation, short)
+    | st.builds(EncryptedKeyConfirmation, encrypted_keys)
     | st.builds(KeyIdConfirmation, short)
     | st.builds(
         OscoreConfirmation,
@@ -57,6 +70,13 @@ claims_sets = st.builds(
     scope=scopes,
     cnonce=st.just(b"") | short,
     exi_s=times,
+    standing=st.none()
+    | st.builds(
+        OfflineStanding,
+        st.integers(0, cwt.MAX_TIME),
+        st.integers(0, cwt.MAX_TIME),
+        st.binary(min_size=16, max_size=16),
+    ),
 )
 
 
@@ -89,6 +109,11 @@ def test_changed_bytes_are_refused_or_mean_something_else(data: bytes) -> None:
         {8: {}},
         {8: {3: b"a", 4: {0: b"i", 2: b"m"}}},
         {8: {3: b""}},
+        {8: {2: b"bytes"}},
+        {8: {2: [b"\xa1\x01\x01", {}, b"c"]}},
+        {8: {2: [b"\xa1\x01\x01", {}, b"c", []]}},
+        {8: {2: [b"\xa1\x01\x01", {}, b"c", [[b"\xa1\x01\x38\x18", {}, b"a wrapped key"]]]}},
+        {8: {2: [b"", {}, b"c", [[b"\xa1\x01\x38\x18", {}, b""]]]}},
         {8: {4: {0: b"i"}}},
         {8: {4: {0: b"i", 2: b"m", 3: 5}}},
         {8: {4: {0: b"i", 2: b"m", 4: True}}},
@@ -100,6 +125,10 @@ def test_changed_bytes_are_refused_or_mean_something_else(data: bytes) -> None:
         {9: cbor.encode([["/lock", 32]])},
         {9: 1},
         {41: 1},
+        {-65537: [1, 2]},
+        {-65537: [1, -2, bytes(16)]},
+        {-65537: [1, 2, bytes(15)]},
+        {-65537: [True, 2, bytes(16)]},
         {"iss": "as"},
     ],
 )

@@ -172,5 +172,5 @@ def test_an_encrypted_network_is_longer_than_its_salt(size: int) -> None:
 def test_a_representation_shows_no_ticket() -> None:
     ticket = b"ticket" + bytes(26)
     request = EnrolmentRequest(bytes(32), "AD", 1, ticket, b"")
-    configuration = Configuration("", "", "", [b"a"], 0, ticket, b"", [], 0, [], b"")
+    configuration = Configuration("", "", "", [b"a"], 0, ticket, b"", [], 0, [], b"", [])
     assert "ticket" not in repr(request) + repr(configuration)

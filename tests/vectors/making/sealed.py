@@ -74,6 +74,7 @@ CONFIGURATION = Configuration(
     renew_after_s=259_200,
     relay_urls=["wss://admittance.example:8447"],
     server_channel=spki_of(p256("server channel").public_key()),
+    token_keys=[spki_of(p256("token key").public_key())],
 )
 
 
@@ -253,6 +254,20 @@ def sealed_vectors() -> Vector:
         (
             "server's channel key cut short",
             sealed(plaintext=changed_configuration(server_channel=bytes(90))),
+            "Malformed",
+            "classic",
+            {},
+        ),
+        (
+            "token key cut short",
+            sealed(plaintext=changed_configuration(token_keys=[bytes(90)])),
+            "Malformed",
+            "classic",
+            {},
+        ),
+        (
+            "three token keys",
+            sealed(plaintext=changed_configuration(token_keys=CONFIGURATION.token_keys * 3)),
             "Malformed",
             "classic",
             {},

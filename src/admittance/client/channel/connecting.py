@@ -36,6 +36,7 @@ async def connect(
     *,
     network: PhoneNetwork | None = None,
     local: bool = False,
+    ble: str = "",
     told: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[DeviceChannel]:
     """An open channel to a device that the profile knows.
@@ -45,6 +46,7 @@ async def connect(
     Args:
         network: the phone's network; this machine's where it is None.
         local: over the local network alone, without any server and without a login.
+        ble: over Bluetooth alone, by bumble's name of a controller, such as ``usb:0``; without server and login.
         told: takes sentences for people about channels lost and had again.
 
     Raises:
@@ -55,7 +57,7 @@ async def connect(
     """
     device = store.devices.find(device_id)
     key = ChannelKey(store.app_keys().channel)
-    async with connect_as(store, device, key, network=network, local=local, told=told) as channel:
+    async with connect_as(store, device, key, network=network, local=local, ble=ble, told=told) as channel:
         yield channel
 
 
@@ -67,6 +69,7 @@ async def connect_as(
     *,
     network: PhoneNetwork | None = None,
     local: bool = False,
+    ble: str = "",
     told: Callable[[str], None] = lambda _: None,
     find: Find | None = None,
 ) -> AsyncIterator[DeviceChannel]:
@@ -75,20 +78,27 @@ async def connect_as(
     `find` tells a device's address in the local network; multicast DNS does where it is None.
     """
     async with AsyncExitStack() as stack:
-        ways: list[Way] = []
-        if not local:
+        ways = ways_nearby(device.device_id, network, ble, find)
+        if not ble and not local:
 
             def remember(relay_urls: Sequence[str]) -> None:
                 _update(store, device, relay_urls=relay_urls)
 
             way = relay_way(stack, store, device.device_id, device.origin, device.relay_urls, remember, network)
-            ways.append(await way)
-        if network is None:
-            ways.append(LocalWay(device.device_id, find or discovery.find))
+            ways.insert(0, await way)
         channels = _AppChannels(device, key, lambda: _update(store, device, admission=b""))
         opener = WaysOpener(ways, channels.make, REFUSED, channels.opened)
         channel = DeviceChannel(device.device_id, opener, told=told)
         yield await stack.enter_async_context(channel)
+
+
+def ways_nearby(device_id: str, network: PhoneNetwork | None, ble: str, find: Find | None) -> list[Way]:
+    """The ways that need no server: Bluetooth alone where a controller is named, else this machine's network."""
+    if ble:
+        from admittance.client.channel.ble_link import BleWay
+
+        return [BleWay(device_id, ble)]
+    return [LocalWay(device_id, find or discovery.find)] if network is None else []
 
 
 async def relay_way(

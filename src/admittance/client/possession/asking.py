@@ -22,6 +22,7 @@ class _Answer(msgspec.Struct, frozen=True):
     ace_profile: str
     server_share: str
     grant: str
+    epoch_list: str = ""
 
 
 async def ask_for_key(
@@ -30,9 +31,11 @@ async def ask_for_key(
     actions: Sequence[str] = (),
     *,
     name: str = "",
+    cnonce: bytes = b"",
     random: Callable[[int], bytes] = os.urandom,
 ) -> HeldKey:
-    """A key for `actions`, such as ``PUT /lock``; none asks for all that one grant allows. `name` is the device's.
+    """A key for `actions`, such as ``PUT /lock``; none asks for all that one grant allows. `name` is the device's,
+    `cnonce` what an offline device without a clock gave (`hints.ask_hints`).
 
     Raises what `ApiClient` raises: `NotFound` where nothing was granted, `OutsideWindow`, `UsesSpent`,
     `IntegrityRequired`, `NotAllowed`, `Expired`, and `Unavailable` where the device did not answer.
@@ -44,6 +47,8 @@ async def ask_for_key(
     }
     if actions:
         form["scope"] = " ".join(action.replace(" ", ":", 1) for action in actions)
+    if cnonce:
+        form["cnonce"] = base64url.encode(cnonce)
     began = client.now()
     answer = await client.exchange(form, _Answer)
     if answer.ace_profile != PROFILE:
@@ -64,4 +69,5 @@ async def ask_for_key(
         grant=answer.grant,
         actions=[action.replace(":", " ", 1) for action in answer.scope.split()],
         expires_at=int(began) + answer.expires_in,
+        epoch_list=base64url.decode(answer.epoch_list),
     )

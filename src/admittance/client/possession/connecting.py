@@ -2,21 +2,22 @@
 
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
 import msgspec
 
-from admittance.client.channel import discovery
-from admittance.client.channel.connecting import relay_way
+from admittance.client.channel.connecting import relay_way, ways_nearby
+from admittance.client.channel.content import Content
 from admittance.client.channel.device_channel import DeviceChannel
-from admittance.client.channel.link import Way
-from admittance.client.channel.local_link import Find, LocalWay
+from admittance.client.channel.local_link import Find
 from admittance.client.channel.opener import WaysOpener
 from admittance.client.network import PhoneNetwork
 from admittance.client.possession.key_store import HeldKey, KeyStore
 from admittance.client.session_store import SessionStore
+from admittance.errors import Refused
 from admittance.protocol.channel.channel import Channel
+from admittance.wire.offline import EPOCH_LIST_PATH
 
 REFUSED: Final = (
     "The device does not take this key: its access was used up, has ended or was revoked, or the device has another "
@@ -31,13 +32,14 @@ async def connect_with_key(
     *,
     network: PhoneNetwork | None = None,
     local: bool = False,
+    ble: str = "",
     told: Callable[[str], None] = lambda _: None,
     find: Find | None = None,
 ) -> AsyncIterator[DeviceChannel]:
     """An open channel to the device of `held`, which is good for what the key's grant allows.
 
     The arguments are those of `connecting.connect_as`, and so are the errors: `AuthenticationFailed` says that the
-    device does not take the key.
+    device does not take the key. An offline device is told at once what has ended on it.
     """
     keys = KeyStore(store.directory)
 
@@ -48,11 +50,13 @@ async def connect_with_key(
         return Channel.possessor(held.key, random=os.urandom, datagrams=datagrams)
 
     async with AsyncExitStack() as stack:
-        ways: list[Way] = []
-        if not local:
+        ways = ways_nearby(held.device_id, network, ble, find)
+        if not ble and not local:
             way = relay_way(stack, store, held.device_id, held.origin, held.relay_urls, remember, network)
-            ways.append(await way)
-        if network is None:
-            ways.append(LocalWay(held.device_id, find or discovery.find))
+            ways.insert(0, await way)
         channel = DeviceChannel(held.device_id, WaysOpener(ways, make, REFUSED), told=told)
-        yield await stack.enter_async_context(channel)
+        await stack.enter_async_context(channel)
+        if held.epoch_list:
+            with suppress(Refused):
+                await channel.post(EPOCH_LIST_PATH, Content(held.epoch_list))
+        yield channel

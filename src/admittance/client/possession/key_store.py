@@ -14,10 +14,11 @@ DIRECTORY = "keys"
 
 
 class HeldKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A token by reference with its master secret, for one device of the server at `origin`.
+    """A token, by reference or an offline one, with its master secret, for one device of the server at `origin`.
 
     `name` is the device's, `grant` the id of the grant, `actions` such as ``PUT /lock``; it ends at `expires_at`
-    (Unix time). `relay_urls` are where the device was reached last.
+    (Unix time). `relay_urls` are where the device was reached last. `epoch_list` is what the server tells an offline
+    device by whoever comes to it.
     """
 
     v: Literal[1] = 1
@@ -30,6 +31,7 @@ class HeldKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     actions: list[str]
     expires_at: int
     relay_urls: list[str] = []
+    epoch_list: bytes = b""
 
     def __repr__(self) -> str:
         return f"HeldKey(device_id={self.device_id!r}, grant={self.grant!r}, expires_at={self.expires_at})"

@@ -17,7 +17,17 @@ Task: TypeAlias = Callable[["Host"], Awaitable[None]]
 
 PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]{1,64}){1,8}")
 RESERVED: Final = frozenset(
-    {".well-known", "admissions", "authz-info", "consent", "credentials", "info", "provisioning", "server"}
+    {
+        ".well-known",
+        "admissions",
+        "authz-info",
+        "consent",
+        "credentials",
+        "epoch-list",
+        "info",
+        "provisioning",
+        "server",
+    }
 )
 
 

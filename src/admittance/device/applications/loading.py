@@ -9,19 +9,19 @@ from typing import Final
 from admittance.device.applications.application import Application
 from admittance.errors import ConfigurationError
 
-BUILT_IN: Final = ("climate", "lock")
+BUILT_IN: Final = ("climate", "lock", "monitor")
 
 
 def load(text: str) -> Application:
-    """``climate`` or ``lock``, with an argument behind a colon if it takes one, or the path of a Python file that
-    has an `Application` named ``app``. Raises `ConfigurationError`."""
+    """``climate``, ``lock`` or ``monitor``, with an argument behind a colon if it takes one, or the path of a Python
+    file that has an `Application` named ``app``. Raises `ConfigurationError`."""
     name, _, argument = text.partition(":")
     if name in BUILT_IN:
         made: Application = import_module(f"admittance.device.applications.{name}").make(argument)
         return made
     path = Path(text)
     if path.suffix != ".py" or not path.is_file():
-        raise ConfigurationError(f"{text} is neither {' nor '.join(BUILT_IN)}, nor the path of a Python file.")
+        raise ConfigurationError(f"{text} is neither {', '.join(BUILT_IN)} nor the path of a Python file.")
     application = getattr(_module(path), "app", None)
     if not isinstance(application, Application):
         raise ConfigurationError(f"{path} has no Application named app.")

@@ -113,7 +113,8 @@ class Conversations:
         """End every conversation whose credential is no longer listed or whose key is over, if there were changes
         since the last call."""
         seen, self._seen = self._seen, self._memory.record
-        if seen.credentials is self._seen.credentials and seen.access is self._seen.access:
+        kept = ("credentials", "access", "offline")
+        if all(getattr(seen, name) is getattr(self._seen, name) for name in kept):
             return
         for conversation in tuple(self._open):
             if not conversation.is_standing:

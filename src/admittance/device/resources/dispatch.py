@@ -35,6 +35,7 @@ from admittance.wire.coap.options import (
     encode_uint,
     is_critical,
 )
+from admittance.wire.offline import EPOCH_LIST_PATH
 
 METHODS: Final[dict[int, Method]] = {
     codes.GET: "GET",
@@ -119,7 +120,7 @@ class Dispatcher:
         if method not in resource.methods:
             return CoapMessage(codes.METHOD_NOT_ALLOWED)
         request = request_of(holder, message, method, path)
-        if isinstance(holder, GrantedKey) and method not in READING:
+        if isinstance(holder, GrantedKey) and method not in READING and path != EPOCH_LIST_PATH:
             self._rules.use(holder)
         content = await resource.handler(request)
         if method == "GET" and request.accept not in (None, content.content_format):

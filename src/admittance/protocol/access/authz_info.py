@@ -13,9 +13,12 @@ from admittance.errors import (
     AdmittanceError,
     AuthenticationFailed,
     Malformed,
-    NotFound,
     QuotaExceeded,
+    Refused,
+    TimeUnknown,
     Unavailable,
+    WrongDevice,
+    WrongNonce,
 )
 from admittance.protocol.access.possession import NONCE_BYTES, client_keys, server_keys
 from admittance.protocol.channel.edhoc import free_connection_id
@@ -35,7 +38,8 @@ _POST = (*path_options(AUTHZ_INFO_PATH), *ACE_FORMAT)
 
 @dataclass(frozen=True, slots=True)
 class PossessionKey:
-    """A token by reference (16 bytes), and the master secret of the key that it is bound to (32 bytes)."""
+    """A token, by reference (16 bytes) or an offline one, and the master secret of the key that it is bound to (32
+    bytes)."""
 
     token: bytes
     master_secret: bytes = field(repr=False)
@@ -79,7 +83,11 @@ class AuthzInfoAnswering:
             return CoapMessage(codes.BAD_REQUEST, request.token)
         except QuotaExceeded:
             return CoapMessage(codes.UNAVAILABLE, request.token, ((MAX_AGE, encode_uint(int(PAUSE_S))),))
-        except NotFound:
+        except WrongDevice:
+            return CoapMessage(codes.FORBIDDEN, request.token)
+        except (WrongNonce, TimeUnknown):
+            return hint(self._possessors, request, now)
+        except Refused:
             return CoapMessage(codes.UNAUTHORIZED, request.token)
         return CoapMessage(codes.CREATED, request.token, ACE_FORMAT, answer.encode())
 
@@ -134,7 +142,7 @@ def answer_update(request: CoapMessage, key: GrantedKey) -> CoapMessage:
         asked = AuthzInfo.decode(request.payload)
     except Malformed:
         return CoapMessage(codes.BAD_REQUEST, request.token)
-    code = codes.CREATED if asked.access_token == key.token else codes.UNAUTHORIZED
+    code = codes.CREATED if key.is_of(asked.access_token) else codes.UNAUTHORIZED
     return CoapMessage(code, request.token)
 
 

@@ -6,6 +6,7 @@ from admittance.errors import NotAllowed
 from admittance.wire.access import Holder
 from admittance.wire.channel import DELETE, FETCH, GET, POST, PUT
 from admittance.wire.coap import codes
+from admittance.wire.offline import EPOCH_LIST_PATH
 
 SERVER_PATH: Final = "/server"
 CREDENTIALS_PATH: Final = "/credentials"
@@ -18,8 +19,11 @@ def check_scope(holder: Holder, code: int, path: str) -> None:
     """Raises `NotAllowed` unless `holder` may call the method `code` on `path`.
 
     What lies below ``/server`` is the server's alone, and what manages the device is the owners' alone, whatever a
-    scope says; recovery keys reach the list of credentials and nothing else.
+    scope says; recovery keys reach the list of credentials and nothing else. A signed epoch list may be brought by
+    anybody.
     """
+    if path == EPOCH_LIST_PATH:
+        return
     if not _is_allowed(holder, code, path):
         raise NotAllowed("This credential may not do that.")
 

@@ -13,6 +13,7 @@ class DeviceTokenRequest:
     `actions` such as ``PUT /lock``; none asks for all that the account's grants give. `client_share` has 32 bytes.
     `attested_until` is the Unix time until which the client's app is attested, None if it is not. The key ends with
     the login `session_id`. `token_format` None leaves it to what the device takes.
+    `cnonce` is what an offline device without a clock gave.
     """
 
     account_id: str
@@ -24,17 +25,22 @@ class DeviceTokenRequest:
     attested_until: int | None
     session_id: str
     token_format: TokenFormat | None = None
+    cnonce: bytes = b""
 
 
 @dataclass(frozen=True, repr=False)
 class DeviceToken:
-    """A token for a device: `access_token` is a reference, a CWT (both base64url) or a JWT; ends at `expires_at`."""
+    """A token for a device: `access_token` is a reference, a CWT (both base64url) or a JWT; ends at `expires_at`.
+
+    `epoch_list` is what the client may tell an offline device of what has ended; empty for others.
+    """
 
     access_token: str
     expires_at: int
     actions: tuple[str, ...]
     server_share: bytes
     grant_id: str
+    epoch_list: bytes = b""
 
 
 class DeviceTokens(Protocol):

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from admittance.errors import AuthenticationFailed, InvalidRequest, InvalidScope, Malformed, UnsupportedTokenType
+from admittance.protocol.access.device_nonces import NONCE_BYTES
 from admittance.server.access.form import Parameters, required
 from admittance.server.access.ports import DeviceTokenRequest, DeviceTokens, TokenFormat
 from admittance.server.access.resources import Resources
@@ -75,8 +76,10 @@ class TokenExchangeGrant:
                 attested_until=request.proven.attested_until,
                 session_id=account.session_id,
                 token_format=_FORMATS[wanted],
+                cnonce=_cnonce(parameters),
             )
         )
+        epoch_list = {"epoch_list": base64url.encode(issued.epoch_list)} if issued.epoch_list else {}
         return {
             "access_token": issued.access_token,
             "issued_token_type": wanted,
@@ -86,6 +89,7 @@ class TokenExchangeGrant:
             "ace_profile": "coap_oscore",
             "server_share": base64url.encode(issued.server_share),
             "grant": issued.grant_id,
+            **epoch_list,
         }
 
 
@@ -114,3 +118,12 @@ def _share(parameters: Parameters) -> bytes:
         return base64url.decode(required(parameters, "client_share"), length=SHARE_BYTES)
     except Malformed:
         raise InvalidRequest(f"client_share is {SHARE_BYTES} bytes in base64url.") from None
+
+
+def _cnonce(parameters: Parameters) -> bytes:
+    if "cnonce" not in parameters:
+        return b""
+    try:
+        return base64url.decode(parameters["cnonce"], length=NONCE_BYTES)
+    except Malformed:
+        raise InvalidRequest(f"cnonce is {NONCE_BYTES} bytes in base64url.") from None

@@ -21,7 +21,8 @@ PERMITS = ["prov-config", "prov-ctrl"]
 class ServerAddresses:
     """Where a device finds this server. `anchors` are the only CA certificates (DER) that it will trust.
 
-    `relay_urls` lead to the relay's device listener; `server_channel` is the SPKI of the server's channel key.
+    `relay_urls` lead to the relay's device listener; `server_channel` is the SPKI of the server's channel key, and
+    `token_keys` are those of the keys for offline tokens.
     """
 
     origin: str
@@ -30,6 +31,7 @@ class ServerAddresses:
     anchors: tuple[bytes, ...]
     relay_urls: tuple[str, ...]
     server_channel: bytes
+    token_keys: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class ConfigurationSealer:
             renew_after_s=self._renew_after_s,
             relay_urls=list(self._addresses.relay_urls),
             server_channel=self._addresses.server_channel,
+            token_keys=list(self._addresses.token_keys),
         )
         keys = evidence.public_keys
         key = self._symmetric_key(record) if keys.seal_algorithm == "symmetric" else keys.seal

@@ -227,8 +227,10 @@ class ActivationService:
         if owner is None:
             if await registry.owned_count(connection, caller.account_id, now) >= quota:
                 return _Refusal("quota", QuotaExceeded(f"Your account has all of its {quota} devices already."))
-            return self._first_claim(caller, record, evidence, identity, now)
-        return await self._repeated_claim(connection, record, evidence, identity, now)
+            claim = self._first_claim(caller, record, evidence, identity, now)
+        else:
+            claim = await self._repeated_claim(connection, record, evidence, identity, now)
+        return _without_enrolment(claim, now) if model.offline else claim
 
     def _first_claim(
         self, caller: Caller, record: DeviceRecord, evidence: Evidence, identity: ProvenIdentity, now: float
@@ -248,6 +250,7 @@ class ActivationService:
             pending_until=int(now) + self._ticket_ttl_s,
             activated_at=None,
             channel_spki=evidence.public_keys.channel or None,
+            access_spki=evidence.public_keys.access or None,
         )
         return _Claim(changed, Grant("activate", epoch, sequence, self._random(TICKET_BYTES)), is_reset=True)
 
@@ -276,6 +279,7 @@ class ActivationService:
             needs_ticket=record.needs_ticket or is_reset,
             pending_until=int(now) + self._ticket_ttl_s if is_pending else None,
             channel_spki=evidence.public_keys.channel or None,
+            access_spki=evidence.public_keys.access or None,
         )
         is_unclaimed = is_pending and evidence.epoch < epoch
         ticket = self._random(TICKET_BYTES) if needs_ticket else b""
@@ -337,6 +341,18 @@ class ActivationService:
             },
             now=now,
         )
+
+
+def _without_enrolment(claim: _Claim, now: float) -> _Claim:
+    """The claim of a device that never reaches the server: its evidence is all that there will be."""
+    record = replace(
+        claim.record,
+        state="active",
+        needs_ticket=False,
+        pending_until=None,
+        activated_at=claim.record.activated_at or int(now),
+    )
+    return replace(claim, record=record, grant=replace(claim.grant, ticket=b""))
 
 
 _UNIFORM = "This device cannot be activated."

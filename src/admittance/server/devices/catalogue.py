@@ -21,6 +21,7 @@ class DeviceModel:
     """A model of device. `makers` names the makers that may certify it.
 
     `second_factor` lists the kinds of which an enrolment needs one; on a model with a `keyboard` people can log in.
+    Devices of an `offline` model never reach the server.
     `pcrs` are the reference values of what its devices boot, or None.
     """
 
@@ -32,6 +33,7 @@ class DeviceModel:
     makers: tuple[str, ...]
     second_factor: tuple[FactorKind, ...] = ()
     keyboard: bool = False
+    offline: bool = False
     pcrs: PcrPolicy | None = None
 
 

@@ -31,7 +31,8 @@ class DeviceRecord:
     `pending_until` is when a pending activation lapses. `needs_ticket` is set by a reset: the identity key
     alone does not enrol again until the owner provisioned the device once more. `assigned_account_id` is the only
     account that may claim it. At `release_at` the operator's release becomes effective. `channel_spki` is the public
-    channel key (P-256, DER) that the device's last evidence told, for its owner only.
+    channel key (P-256, DER) that the device's last evidence told, for its owner only; `access_spki` that to which the
+    keys in offline tokens are encrypted.
     """
 
     registry_key: bytes
@@ -55,6 +56,7 @@ class DeviceRecord:
     assigned_account_id: str | None = None
     release_at: int | None = None
     channel_spki: bytes | None = None
+    access_spki: bytes | None = None
 
     def owner(self, now: float) -> str | None:
         """Whose device this is now; a pending activation that lapsed counts for nobody."""
@@ -82,6 +84,7 @@ class DeviceRecord:
             assigned_account_id=None,
             release_at=None,
             channel_spki=None,
+            access_spki=None,
         )
 
     def barred(self, account_id: str) -> str:

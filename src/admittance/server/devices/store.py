@@ -51,6 +51,7 @@ devices = Table(
     Column("assigned_account_id", Text),
     Column("release_at", BigInteger),
     Column("channel_spki", LargeBinary),
+    Column("access_spki", LargeBinary),
     Index(None, "account_id"),
     Index(None, "release_at"),
 )

@@ -201,6 +201,7 @@ def read_catalogue(config: Config) -> Catalogue:
             makers=section.makers,
             second_factor=section.second_factor,
             keyboard=section.keyboard,
+            offline=section.offline,
             pcrs=next((PcrPolicy.parse(*each) for each in section.pcrs.items()), None),
         )
         for name, section in config.models.items()
@@ -218,6 +219,7 @@ def _addresses(foundation: Foundation) -> ServerAddresses:
         anchors=(foundation.keystore.tls_anchor.certificate_der,),
         relay_urls=config.device_relay_urls,
         server_channel=foundation.keystore.channel_spki if config.has_relay else b"",
+        token_keys=foundation.keystore.device_token_spkis,
     )
 
 

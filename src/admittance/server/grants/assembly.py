@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from starlette.routing import Route
 
+from admittance.server.access.ports import DeviceTokens
 from admittance.server.accounts.service import AccountServices
 from admittance.server.conversation.service import ConversationService
 from admittance.server.foundation import Foundation
@@ -13,6 +14,7 @@ from admittance.server.grants.ace import AceEndpoints
 from admittance.server.grants.device_tokens import OnlineDeviceTokens
 from admittance.server.grants.history import GrantHistory
 from admittance.server.grants.mails import GuestMails
+from admittance.server.grants.offline import DeviceTokensByModel, OfflineDeviceTokens
 from admittance.server.grants.pushes import Pushes
 from admittance.server.grants.service import Grants
 
@@ -23,7 +25,7 @@ class GrantServices:
     started."""
 
     grants: Grants
-    device_tokens: OnlineDeviceTokens
+    device_tokens: DeviceTokens
     pushes: Pushes
     ace: AceEndpoints
     people_routes: tuple[Route, ...]
@@ -45,9 +47,19 @@ def build(foundation: Foundation, accounts: AccountServices, conversations: Conv
     origin = foundation.config.server.origin
     grants = Grants(database=database, audit=audit, invites=accounts.invites, mails=GuestMails(origin), clock=clock)
     pushes = Pushes(database=database, audit=audit, envelope=foundation.envelope, devices=conversations, clock=clock)
-    tokens = OnlineDeviceTokens(
+    online = OnlineDeviceTokens(
         database=database, audit=audit, envelope=foundation.envelope, pushes=pushes, clock=clock
     )
+    offline = OfflineDeviceTokens(
+        origin=origin,
+        key=foundation.keystore.device_token_key,
+        database=database,
+        audit=audit,
+        envelope=foundation.envelope,
+        clock=clock,
+    )
+    models = frozenset(name for name, model in foundation.config.models.items() if model.offline)
+    tokens = DeviceTokensByModel(database=database, online=online, offline=offline, offline_models=models)
     ace = AceEndpoints(
         origin=origin,
         database=database,

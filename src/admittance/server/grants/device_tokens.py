@@ -124,7 +124,7 @@ class OnlineDeviceTokens:
         now = self._clock()
         try:
             async with self._database.transaction() as connection:
-                access = await self._locked(connection, request, now)
+                access = await locked(connection, request, now)
                 grants = await store.of_guest(connection, request.device_id, request.account_id, now)
                 if not grants and await store.had_any(connection, request.device_id, request.account_id):
                     raise Expired("What you were granted on this device has ended.")
@@ -135,21 +135,6 @@ class OnlineDeviceTokens:
         except (NotAllowed, Expired) as error:
             await self._note_refusal(request, error, now)
             raise
-
-    async def _locked(self, connection: AsyncConnection, request: DeviceTokenRequest, now: float) -> AccessRecord:
-        """What the device was told, locked; it is active, in the epoch of its grants, and nobody reported it stolen.
-        The login is locked before: it can't end unnoticed.
-
-        Raises `NotFound`.
-        """
-        await _lock_session(connection, request.session_id, now)
-        access = await key_store.find(connection, request.device_id, lock=True)
-        record = await registry.find(connection, request.device_id)
-        if access is None or record is None or record.epoch != access.epoch:
-            raise NotFound(_NO_GRANT)
-        if record.state != "active" or record.reported == "stolen" or record.owner(now) is None:
-            raise NotFound(_NO_GRANT)
-        return access
 
     async def _add(
         self,
@@ -263,6 +248,22 @@ class OnlineDeviceTokens:
             details=details,
             now=now,
         )
+
+
+async def locked(connection: AsyncConnection, request: DeviceTokenRequest, now: float) -> AccessRecord:
+    """What the device was told, locked; it is active, in the epoch of its grants, and nobody reported it stolen.
+    The login is locked before: it can't end unnoticed.
+
+    Raises `NotFound`.
+    """
+    await _lock_session(connection, request.session_id, now)
+    access = await key_store.find(connection, request.device_id, lock=True)
+    record = await registry.find(connection, request.device_id)
+    if access is None or record is None or record.epoch != access.epoch:
+        raise NotFound(_NO_GRANT)
+    if record.state != "active" or record.reported == "stolen" or record.owner(now) is None:
+        raise NotFound(_NO_GRANT)
+    return access
 
 
 async def _lock_session(connection: AsyncConnection, session_id: str, now: float) -> None:

@@ -7,7 +7,7 @@ does that before.
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -195,6 +195,14 @@ async def ended_grants(connection: AsyncConnection, device_id: str, epoch: int, 
         .distinct()
     )
     return sorted((await connection.execute(query)).scalars())
+
+
+async def latest_ended(connection: AsyncConnection, device_id: str, epoch: int, now: int) -> int:
+    """The latest sequence at which a key came that was ended before its time, which is still to come; 0 if none."""
+    query = select(func.max(_KEYS.added)).where(
+        _KEYS.device_id == device_id, _KEYS.epoch == epoch, _KEYS.ended.is_not(None), _KEYS.expires_at > now
+    )
+    return (await connection.execute(query)).scalar() or 0
 
 
 async def end_keys(

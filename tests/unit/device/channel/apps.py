@@ -8,17 +8,20 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from admittance.device.access.access import Access
 from admittance.device.access.enforcement import Enforcement
 from admittance.device.access.hints import Hints
-from admittance.device.access.resource import access_resource
+from admittance.device.access.offline import OfflineTokens
+from admittance.device.access.resource import access_resource, epoch_list_resource
 from admittance.device.applications import Application, Content, Request
 from admittance.device.channel.conversation import Conversation
 from admittance.device.channel.conversations import Conversations, Identity
 from admittance.device.clock import TrustedClock
+from admittance.device.keys import make_private_key
 from admittance.device.resources.built_in import BuiltIn, Facts
 from admittance.device.resources.dispatch import Dispatcher
 from admittance.device.resources.tree import Tree
-from admittance.device.state import KeyMaterial, Memory, StateFile, first_record
+from admittance.device.state import KeyMaterial, Memory, ServerContact, StateFile, first_record
 from admittance.errors import AdmittanceError
 from admittance.protocol.access.authz_info import PossessionKey, Possessors
 from admittance.protocol.channel.channel import Channel
@@ -40,6 +43,7 @@ from admittance.wire.coap.options import OBSERVE, encode_uint, path_options
 from admittance.wire.relay import CloseReason
 
 DEVICE = "ADJBSWY3DPEHPK3PXPJBSW"
+ORIGIN = "https://localhost"
 EPOCH = 3
 NOW = 1_800_000_000
 
@@ -140,11 +144,13 @@ class House:
         listed = CredentialList(EPOCH)
         for app in apps:
             listed = listed.add(app.entry(), now=NOW)
-        record = first_record(KeyMaterial(b"", b"", b""))
+        record = first_record(KeyMaterial(b"", b"", make_private_key()))
         file = StateFile(folder)
         file.save(record)
         self.memory = Memory(file, record)
-        self.memory.change(epoch=EPOCH, owned=True, credentials=listed)
+        self.token_key = SoftwareSigner(ec.generate_private_key(ec.SECP256R1()))
+        contact = ServerContact("https://a", "https://b", [b"anchor"], token_keys=(self.token_key.spki,))
+        self.memory.change(epoch=EPOCH, owned=True, credentials=listed, server=contact)
         self.clock = TrustedClock(time.monotonic, NOW)
         self.logged: list[str] = []
         self.causes: list[str] = []
@@ -153,14 +159,21 @@ class House:
         self.release = asyncio.Event()
         self.release.set()
         self.enforcement = Enforcement(self.memory, self.clock, self.log)
+        self.offline = OfflineTokens(ORIGIN, DEVICE, self.memory, self.clock, os.urandom, self.log)
+        access = Access(self.enforcement, self.offline)
         built_in = BuiltIn(Facts(DEVICE, "lamp-1", "0.1"), self.memory, self.clock, self.log, self.open)
-        resources = [*built_in.resources(), *self.application().resources.values()]
+        resources = [
+            *built_in.resources(),
+            access_resource(self.enforcement),
+            epoch_list_resource(self.offline),
+            *self.application().resources.values(),
+        ]
         self.conversations = Conversations(
             Identity(DEVICE, ChannelKey(key)),
             self.memory,
             self.clock,
-            Dispatcher(Tree([*resources, access_resource(self.enforcement)]), self.enforcement, self.log),
-            Possessors(self.enforcement.find, self.enforcement.standing, Hints("https://localhost", DEVICE)),
+            Dispatcher(Tree(resources), access, self.log),
+            Possessors(access.find, access.standing, Hints(ORIGIN, DEVICE, self.offline.nonce)),
             os.urandom,
             self.log,
         )
@@ -174,6 +187,10 @@ class House:
             if request.method == "PUT":
                 self.level = int(request.field("level"))
             return Content.cbor({"level": self.level})
+
+        @app.resource("/echo", methods=("PUT",))
+        async def echo(request: Request) -> Content:
+            return Content(request.payload)
 
         @app.resource("/broken")
         async def broken(_request: Request) -> Content:

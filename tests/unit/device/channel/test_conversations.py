@@ -86,7 +86,7 @@ async def test_a_guest_sees_and_does_what_its_scope_has(tmp_path: Path, owner: A
     assert (await line.answer(codes.PUT, "/lamp", LEVEL_2)).code == codes.FORBIDDEN
     assert (await line.answer(codes.GET, "/credentials")).code == codes.FORBIDDEN
     links = await line.answer(codes.GET, "/.well-known/core")
-    assert links.payload == b'</lamp>;title="lamp";obs'
+    assert links.payload == b'</epoch-list>,</lamp>;title="lamp";obs'
 
 
 async def test_an_observer_is_told_the_state_now_and_after_each_change(tmp_path: Path, owner: App) -> None:

@@ -55,6 +55,7 @@ class SealingServer:
     device_url: str = "https://localhost:8445"
     relay_urls: Sequence[str] = ()
     server_channel: bytes = b""
+    token_keys: list[bytes] = field(default_factory=list)
     root_key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     signer_key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
@@ -102,6 +103,7 @@ class SealingServer:
             renew_after_s=3600,
             relay_urls=list(self.relay_urls),
             server_channel=self.server_channel,
+            token_keys=self.token_keys,
         )
         keys = evidence.public_keys
         return seal(
