@@ -15,6 +15,9 @@ from admittance.client.session_store import SessionStore
 
 _YEAR_S = 365 * 86_400
 
+# A grant's id is base64url, and may begin with a hyphen as options do.
+ANY_ID = {"ignore_unknown_options": True}
+
 
 @click.group()
 def grants() -> None:
@@ -122,7 +125,7 @@ def list_(everything: bool, store: SessionStore, as_json: bool) -> None:
             click.echo("  " + _line(each))
 
 
-@grants.command()
+@grants.command(context_settings=ANY_ID)
 @click.argument("grant")
 @profile_option
 @json_option
@@ -140,7 +143,7 @@ def show(grant: str, store: SessionStore, as_json: bool) -> None:
         _show(found)
 
 
-@grants.command()
+@grants.command(context_settings=ANY_ID)
 @click.argument("grant")
 @click.option("--action", "actions", multiple=True, help="All that it allows from now on.")
 @click.option("--name", help="What you call it.")
@@ -202,7 +205,7 @@ def change(
         _show(changed)
 
 
-@grants.command()
+@grants.command(context_settings=ANY_ID)
 @click.argument("grant")
 @profile_option
 @json_option
@@ -236,7 +239,7 @@ def accept(link: str, store: SessionStore, as_json: bool) -> None:
         _show(taken)
 
 
-@grants.command()
+@grants.command(context_settings=ANY_ID)
 @click.argument("grant")
 @profile_option
 @json_option

@@ -97,6 +97,11 @@ def test_what_does_not_go_together_is_wrong_usage(site: Site, device_id: str) ->
         assert site.admit(*give, *wrong, profile="owner").exit_code == 2
 
 
+@pytest.mark.parametrize("command", ["show", "revoke", "history"])
+def test_the_id_of_a_grant_may_begin_as_options_do(site: Site, command: str) -> None:
+    assert site.refusal("grants", command, "-AAAAAAAAAAAAAAAAAAAAA", profile="owner") == (5, "not_found")
+
+
 @pytest.mark.parametrize(
     ("now", "begins", "ends"),
     [
