@@ -47,6 +47,8 @@ _SESSION = select(oauth_sessions).where(
     oauth_sessions.c.session_id == bindparam("sought"), oauth_sessions.c.expires_at > bindparam("now")
 )
 
+_ENDED = select(oauth_ended_tokens.c.token_id).where(oauth_ended_tokens.c.token_id == bindparam("sought"))
+
 
 class Sessions:
     """Begins, refreshes, finds and ends."""
@@ -199,8 +201,7 @@ class Sessions:
     async def is_living(self, connection: AsyncConnection, claims: AccessClaims, *, now: float) -> bool:
         """Whether what a token rests on still lives."""
         if claims.session_id is None:
-            query = select(oauth_ended_tokens.c.token_id).where(oauth_ended_tokens.c.token_id == claims.token_id)
-            return (await connection.execute(query)).first() is None
+            return (await connection.execute(_ENDED, {"sought": claims.token_id})).first() is None
         return (await connection.execute(_LIVING, {"sought": claims.session_id, "now": int(now)})).first() is not None
 
     async def of_refresh_token(
