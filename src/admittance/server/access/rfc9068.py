@@ -12,6 +12,7 @@ from joserfc.errors import JoseError
 from admittance.errors import AuthenticationFailed
 from admittance.server.access.model import AccessClaims
 from admittance.server.access.scopes import show_scope
+from admittance.server.keys import jwt
 from admittance.server.keys.port import TokenKeyRing
 
 TYPE = "at+jwt"
@@ -65,10 +66,7 @@ class AccessTokens:
             claims["cnf"] = {"jkt": jkt}
         if attested_until is not None:
             claims["attested_until"] = attested_until
-        signing = self._keys.signing(now)
-        header = {"typ": TYPE, "alg": "ES256", "kid": signing.kid}
-        payload = json.dumps(claims, separators=(",", ":"))
-        return jws.serialize_compact(header, payload, signing.key, algorithms=["ES256"]), expires_at - issued_at
+        return jwt.signed(TYPE, claims, self._keys.signing(now)), expires_at - issued_at
 
     def verify(self, token: str, *, now: float) -> AccessClaims:
         """What a token of ours says that has not expired; who may use it where is the caller's to check.

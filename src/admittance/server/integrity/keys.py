@@ -1,12 +1,10 @@
 """The service's own keys, in a folder of its own: none of them is the server's."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from joserfc import jws
-
+from admittance.server.keys import jwt
 from admittance.server.keys.file import create_secret, read_secret
 from admittance.server.keys.port import TokenKey, TokenKeyRing
 from admittance.server.keys.token_keys import TokenKeys
@@ -51,8 +49,7 @@ def open_keys(directory: Path, *, now: float) -> ServiceKeys:
 
 def sign(key: TokenKey, claims: dict[str, Any]) -> str:
     """An attestation: a JWT of the type ``oauth-client-attestation+jwt``, signed with ES256."""
-    header = {"typ": ATTESTATION_TYPE, "alg": "ES256", "kid": key.kid}
-    return jws.serialize_compact(header, json.dumps(claims), key.key, algorithms=["ES256"])
+    return jwt.signed(ATTESTATION_TYPE, claims, key)
 
 
 def key_set(keys: TokenKeyRing, now: float) -> dict[str, list[dict[str, Any]]]:

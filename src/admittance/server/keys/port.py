@@ -5,6 +5,8 @@ from typing import Protocol
 
 from joserfc.jwk import ECKey
 
+from admittance.protocol.signing import Signer
+
 
 class KeyEncryption(Protocol):
     """Wraps short secrets. `context` is authenticated and must be the same on both sides."""
@@ -18,10 +20,11 @@ class KeyEncryption(Protocol):
 
 @dataclass(frozen=True, repr=False)
 class TokenKey:
-    """A key that signs access tokens (ES256). `kid` is its RFC 7638 thumbprint."""
+    """A key that signs access tokens (ES256). `kid` is its RFC 7638 thumbprint, `signer` signs with it."""
 
     kid: str
     key: ECKey
+    signer: Signer
 
 
 class TokenKeyRing(Protocol):

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.jwk import ECKey
 
 from admittance.errors import ConfigurationError
+from admittance.protocol.signing import SoftwareSigner
 from admittance.server.keys.certificates import new_key
 from admittance.server.keys.file import create_secret, read_secret
 from admittance.server.keys.port import TokenKey
@@ -34,6 +35,7 @@ class TokenKeys:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._keys: dict[int, TokenKey] = {}
+        self._begins: list[int] = []
         self._looked_at = float("-inf")
 
     def signing(self, now: float) -> TokenKey:
@@ -71,7 +73,7 @@ class TokenKeys:
         if abs(now - self._looked_at) >= LOOK_AGAIN_S:
             self._look()
             self._looked_at = now
-        return sorted(self._keys)
+        return self._begins
 
     def _look(self) -> None:
         try:
@@ -80,6 +82,7 @@ class TokenKeys:
             raise ConfigurationError(f"{self._folder}: {error.strerror}") from None
         found = {int(match[1]): name for name in names if (match := _FILE.fullmatch(name))}
         self._keys = {begins: self._keys.get(begins) or _read(self._folder / name) for begins, name in found.items()}
+        self._begins = sorted(self._keys)
 
 
 def create_token_key(folder: Path, begins: int) -> None:
@@ -98,4 +101,4 @@ def _read(path: Path) -> TokenKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ConfigurationError(f"{path} is not a P-256 key")
     made = ECKey.import_key(key)
-    return TokenKey(kid=made.thumbprint(), key=made)
+    return TokenKey(kid=made.thumbprint(), key=made, signer=SoftwareSigner(key))
