@@ -31,7 +31,7 @@ class Guard:
 
     def __init__(self, application: ASGIApp, listener: str, headers: dict[str, str] | None = None) -> None:
         self._application = EarlyAnswer(application)
-        self._listener = listener
+        self._log = log.bind(listener=listener)
         self._headers = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,9 +57,8 @@ class Guard:
                 raise
             if not status:
                 await internal_error()(scope, receive, send_guarded)
-        log.info(
+        self._log.info(
             "request",
-            listener=self._listener,
             method=scope["method"],
             path=scope["path"],
             status=status,

@@ -20,6 +20,7 @@ _SECRET_NAME = re.compile(
     r"proof|credential|credentials|body|plaintext|seed|private|jwt|challenge)(?:_|$)"
 )
 _HARMLESS_NAMES = frozenset({"error_code", "exit_code", "status_code", "key_id", "registry_key"})
+_SIMPLE = frozenset({str, int, float, bool, type(None)})
 _TOKEN_IN_TEXT = re.compile(
     r"(?i)\b(dpop|bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"
     r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
@@ -50,8 +51,17 @@ class Secret:
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Structlog processor, the last before rendering."""
-    for name in list(event):
-        event[name] = _clean(name, event[name])
+    texts: list[str] = []
+    for name, value in event.items():
+        kind = type(value)
+        if _names_secret(name) or kind not in _SIMPLE:
+            event[name] = _clean(name, value)
+        elif kind is str:
+            texts.append(value)
+    # One search instead of one for each text: a token in a text is one in their sum, which is all but never there.
+    if _TOKEN_IN_TEXT.search("\n".join(texts)):
+        for name, value in event.items():
+            event[name] = _clean(name, value)
     return event
 
 
@@ -60,7 +70,6 @@ def configure_logs(form: Literal["json", "console"], level: str, stream: TextIO 
     out = stream or sys.stderr
     minimum = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
