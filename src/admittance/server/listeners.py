@@ -9,11 +9,13 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import aiofastnet
 import uvicorn
 
 from admittance.errors import ConfigurationError
 from admittance.server.config import parse_address
 from admittance.server.protocol import AdmittanceProtocol
+from admittance.server.transports import BIO_BYTES, transport_failed
 
 HANDSHAKE_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 15
@@ -62,6 +64,7 @@ class Listeners:
 
     async def start(self) -> None:
         """Accept connections."""
+        asyncio.get_running_loop().set_exception_handler(transport_failed)
         for server, bound in zip(self._servers, self._sockets, strict=True):
             self._tasks.append(asyncio.create_task(server.serve(sockets=[bound])))
         for server, task in zip(self._servers, self._tasks, strict=True):
@@ -128,12 +131,15 @@ class _Server(uvicorn.Server):
             return AdmittanceProtocol(config=self.config, server_state=self.server_state, app_state={}, _loop=loop)
 
         self.servers = [
-            await loop.create_server(
+            await aiofastnet.create_server(
+                loop,
                 connection,
                 sock=bound,
                 ssl=self._context,
                 ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
                 ssl_shutdown_timeout=STOP_TIMEOUT_S,
+                ssl_incoming_bio_size=BIO_BYTES,
+                ssl_outgoing_bio_size=BIO_BYTES,
                 backlog=self.config.backlog,
             )
             for bound in sockets or []

@@ -199,6 +199,15 @@ async def test_second_head_that_never_ends_is_given_up(
     assert answer.count(b"HTTP/1.1 200") == 1
 
 
+async def test_body_that_reading_pauses_for_is_read_to_its_end(
+    port: int, secured: OwnCertificate, anchor: Authority
+) -> None:
+    async with listening(people(port, secured)):
+        head = b"POST /read HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 1000000\r\n\r\n"
+        answer = await exchange(port, trusting(anchor), head + bytes(1_000_000))
+    assert answer.endswith(b"\r\n\r\n1000000")
+
+
 async def test_connection_ends_after_a_body_that_nobody_reads(
     port: int, secured: OwnCertificate, anchor: Authority
 ) -> None:

@@ -7,7 +7,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from admittance.protocol.relay.limits import Allowance, Meter
 from admittance.server.relay.gate import source_of
-from admittance.server.relay.transports import resume_reading
+from admittance.server.transports import resume_reading
 from admittance.wire.relay import CloseCode
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from admittance.server.listeners import bind
 from admittance.server.relay.gate import GatedListener
 from admittance.server.relay.node import RelayNode
 from admittance.server.relay.settings import AUTHENTICATION_TIMEOUT_S, CLOSE_TIMEOUT_S
-from admittance.server.relay.transports import BIO_BYTES, shrink_buffers
+from admittance.server.relay.transports import shrink_buffers
 from admittance.server.relay.upgrade import Factory, app_upgrades, device_upgrades
 from admittance.server.tls import ListenerContext, server_context
+from admittance.server.transports import BIO_BYTES, transport_failed
 from admittance.wire.relay import MAX_BATCH_BYTES, MAX_MESSAGE_BYTES
 
 READ_BUFFER_BYTES = 2048
@@ -74,7 +75,7 @@ class RelayListeners:
 
     async def start(self) -> None:
         """Accept connections."""
-        asyncio.get_running_loop().set_exception_handler(_transport_failed)
+        asyncio.get_running_loop().set_exception_handler(transport_failed)
         self._node.start()
         for listener, bound in zip(self._listeners, self._sockets, strict=True):
             tls: dict[str, Any] = {}
@@ -107,7 +108,6 @@ class RelayListeners:
         for server in self._servers:
             server.close()
         await self._node.drain()
-        asyncio.get_running_loop().set_exception_handler(None)
 
     def _described(self, listen: ListenSection) -> list[RelayListener]:
         node = self._node
@@ -134,18 +134,6 @@ def _shown_by(context: ListenerContext) -> Callable[[], bytes]:
         return last[1]
 
     return shown
-
-
-def _transport_failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """The event loop's exception handler: a peer that breaks TLS or the connection is nothing to report.
-
-    aiofastnet reports some of these, and as classes that the default handler can't print.
-    """
-    error = context.get("exception")
-    kind = error if isinstance(error, type) else type(error)
-    if "transport" in context and issubclass(kind, OSError):
-        return
-    loop.default_exception_handler({**context, "exception": error() if isinstance(error, type) else error})
 
 
 class _PicowsLog(logging.LoggerAdapter[logging.Logger]):

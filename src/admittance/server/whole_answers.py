@@ -1,0 +1,77 @@
+"""Answers that are written at once: head and body in one TLS record and one system call.
+
+ASGI has a server hold the head back until the body begins; uvicorn writes it alone, which costs a record, a call and
+a packet more for each answer. This touches the internals of its `RequestResponseCycle`, so uvicorn is pinned.
+"""
+
+from collections.abc import Sequence
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+_NOT_OURS = frozenset({b"connection", b"transfer-encoding"})
+
+
+class WholeAnswers:
+    """The application for one request, whose answer it writes itself if it is whole; uvicorn writes all others."""
+
+    def __init__(self, application: ASGIApp, cycle: RequestResponseCycle) -> None:
+        self._application = application
+        self._cycle = cycle
+        self._start: Message | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_whole(message: Message) -> None:
+            start, self._start = self._start, None
+            if start is None and message["type"] == "http.response.start":
+                self._start = message
+            elif start is None or not self._write(start, message):
+                if start is not None:
+                    await send(start)
+                await send(message)
+
+        try:
+            await self._application(scope, receive, send_whole)
+        finally:
+            if self._start is not None:
+                await send(self._start)
+
+    def _write(self, start: Message, body: Message) -> bool:
+        """Whether this is a whole answer with a plain head, and is written."""
+        cycle, content = self._cycle, body.get("body", b"")
+        headers = [*cycle.default_headers, *start["headers"]]
+        if (
+            body["type"] != "http.response.body"
+            or body.get("more_body", False)
+            or cycle.scope["method"] == "HEAD"
+            or cycle.response_started
+            or cycle.disconnected
+            or cycle.flow.write_paused
+            or not _is_plain(headers, len(content))
+        ):
+            return False
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.transport.write(b"".join([STATUS_LINE[start["status"]], *lines, b"\r\n", content]))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+        return True
+
+
+def _is_plain(headers: Sequence[tuple[bytes, bytes]], content_length: int) -> bool:
+    """Whether nothing in a head of `headers` can break it or needs a decision; the names are in lower case."""
+    by_name = dict(headers)
+    names, values = b"".join(by_name), b"".join([value for _, value in headers])
+    return (
+        by_name.get(b"content-length") == b"%d" % content_length
+        and _NOT_OURS.isdisjoint(by_name)
+        and names.islower()
+        and names.replace(b"-", b"").isalnum()
+        and values.isascii()
+        and values.decode().isprintable()
+    )
