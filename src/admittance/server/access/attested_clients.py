@@ -13,7 +13,7 @@ from starlette.routing import Route
 from admittance.errors import ClientAttestationRefused, ConfigurationError
 from admittance.server.access.attestation import ALGORITHMS, CHALLENGE_LABEL, AttestationVerifier, claimed_client
 from admittance.server.access.attester_keys import AttesterKeys, FetchedKeys, KeyFile
-from admittance.server.access.client_authentication import ATTESTED, Method
+from admittance.server.access.client_authentication import ATTESTED, Claim, Method
 from admittance.server.access.form import Parameters
 from admittance.server.access.model import Client
 from admittance.server.accounts.dpop import Nonces, VerifiedProof
@@ -32,11 +32,11 @@ class AttestedClient:
         self._verifier = verifier
         self._clock = clock
 
-    def claimed(self, request: Request, _parameters: Parameters) -> str | None:
-        return claimed_client(request.headers) if ATTESTATION_HEADER in request.headers else None
+    def claim(self, request: Request, _parameters: Parameters) -> Claim | None:
+        return Claim(claimed_client(request.headers)) if ATTESTATION_HEADER in request.headers else None
 
     async def prove(
-        self, request: Request, _parameters: Parameters, client: Client | None, proof: VerifiedProof | None
+        self, request: Request, _claim: Claim, client: Client | None, proof: VerifiedProof | None
     ) -> int | None:
         if client is None or proof is None:
             raise ClientAttestationRefused("An attested app proves its key: send a DPoP proof.")

@@ -7,6 +7,7 @@ wrong proofs look the same.
 import binascii
 from base64 import b64decode
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import unquote_plus
 
@@ -23,15 +24,23 @@ ATTESTED = "attest_jwt_client_auth_dpop"
 _FAILED = "The client is unknown, or its authentication does not hold."
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who a request says that its client is, and the secret or assertion that it shows for it."""
+
+    client_id: str
+    shown: str = field(default="", repr=False)
+
+
 class Method(Protocol):
     """One way for a client to prove itself."""
 
-    def claimed(self, request: Request, parameters: Parameters) -> str | None:
-        """The client id that a request claims by this method; None if it does not use it. Raises `InvalidClient`."""
+    def claim(self, request: Request, parameters: Parameters) -> Claim | None:
+        """What a request claims by this method; None if it does not use it. Raises `InvalidClient`."""
         ...
 
     async def prove(
-        self, request: Request, parameters: Parameters, client: Client | None, proof: VerifiedProof | None
+        self, request: Request, claim: Claim, client: Client | None, proof: VerifiedProof | None
     ) -> int | None:
         """Check the proof of a client, which is None if there is no such client.
 
@@ -63,20 +72,20 @@ class ClientAuthentication:
             InvalidRequest: `client_id` is another than the proven one.
         """
         used = {
-            name: client_id
+            name: claim
             for name, method in self._methods.items()
-            if (client_id := method.claimed(request, parameters)) is not None
+            if (claim := method.claim(request, parameters)) is not None
         }
         if len(used) > 1:
             used.pop("none", None)
         if len(used) != 1:
             raise InvalidClient(_FAILED)
-        ((name, client_id),) = used.items()
-        if parameters.get("client_id", client_id) != client_id:
+        ((name, claim),) = used.items()
+        if parameters.get("client_id", claim.client_id) != claim.client_id:
             raise InvalidRequest("client_id is not the client that authenticates.")
-        found = await self._clients.find(client_id)
+        found = await self._clients.find(claim.client_id)
         client = found if found is not None and name in (found.authentication, _also_by(found)) else None
-        attested_until = await self._methods[name].prove(request, parameters, client, proof)
+        attested_until = await self._methods[name].prove(request, claim, client, proof)
         if client is None:
             raise InvalidClient(_FAILED)
         return ProvenClient(client, attested_until)
@@ -85,11 +94,12 @@ class ClientAuthentication:
 class Public:
     """``none``: the client says who it is; a proof of possession, PKCE and its redirect URI stand in for a secret."""
 
-    def claimed(self, _request: Request, parameters: Parameters) -> str | None:
-        return parameters.get("client_id")
+    def claim(self, _request: Request, parameters: Parameters) -> Claim | None:
+        client_id = parameters.get("client_id")
+        return None if client_id is None else Claim(client_id)
 
     async def prove(
-        self, _request: Request, _parameters: Parameters, _client: Client | None, _proof: VerifiedProof | None
+        self, _request: Request, _claim: Claim, _client: Client | None, _proof: VerifiedProof | None
     ) -> int | None:
         return None
 
@@ -100,15 +110,14 @@ class SecretBasic:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 
-    def claimed(self, request: Request, _parameters: Parameters) -> str | None:
-        if "authorization" not in request.headers:
-            return None
-        return _basic(request)[0]
+    def claim(self, request: Request, _parameters: Parameters) -> Claim | None:
+        headers = request.headers.getlist("authorization")
+        return _basic(headers) if headers else None
 
     async def prove(
-        self, request: Request, _parameters: Parameters, client: Client | None, _proof: VerifiedProof | None
+        self, _request: Request, claim: Claim, client: Client | None, _proof: VerifiedProof | None
     ) -> int | None:
-        if not self._clients.holds_secret(client, _basic(request)[1]):
+        if not self._clients.holds_secret(client, claim.shown):
             raise InvalidClient(_FAILED)
         return None
 
@@ -118,8 +127,7 @@ def _also_by(client: Client) -> str | None:
     return ATTESTED if client.authentication == "none" else None
 
 
-def _basic(request: Request) -> tuple[str, str]:
-    headers = request.headers.getlist("authorization")
+def _basic(headers: list[str]) -> Claim:
     scheme, _, encoded = headers[0].partition(" ")
     if len(headers) != 1 or scheme.lower() != "basic":
         raise InvalidClient(_FAILED)
@@ -127,6 +135,6 @@ def _basic(request: Request) -> tuple[str, str]:
         name, separator, secret = b64decode(encoded, validate=True).decode("ascii").partition(":")
         if not separator:
             raise InvalidClient(_FAILED)
-        return unquote_plus(name, errors="strict"), unquote_plus(secret, errors="strict")
+        return Claim(unquote_plus(name, errors="strict"), unquote_plus(secret, errors="strict"))
     except (binascii.Error, ValueError):
         raise InvalidClient(_FAILED) from None

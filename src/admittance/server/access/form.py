@@ -13,7 +13,7 @@ MAX_FORM_BYTES = 16 * 1024
 MAX_QUERY_CHARACTERS = 8 * 1024
 MAX_PARAMETERS = 40
 _FORM = "application/x-www-form-urlencoded"
-_PLAIN = re.compile(r"[^\x00-\x1f\x7f]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Parameters = Mapping[str, str]
 
@@ -55,9 +55,9 @@ def _parse(raw: bytes) -> Parameters:
         )
     except ValueError:
         raise InvalidRequest("The parameters are not form-encoded UTF-8, or too many.") from None
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
+    parameters = dict(pairs)
+    if len(parameters) != len(pairs):
         raise InvalidRequest("A parameter is repeated.")
-    if not all(_PLAIN.fullmatch(name) and _PLAIN.fullmatch(value) for name, value in pairs):
+    if _CONTROL.search("".join([*parameters, *parameters.values()])):
         raise InvalidRequest("A parameter holds control characters.")
     return {name: value for name, value in pairs if value}

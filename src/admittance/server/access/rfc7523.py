@@ -13,7 +13,7 @@ from joserfc.jwk import KeySet
 from starlette.requests import Request
 
 from admittance.errors import AuthenticationFailed, InvalidClient
-from admittance.server.access.client_authentication import ASSERTION_TYPE
+from admittance.server.access.client_authentication import ASSERTION_TYPE, Claim
 from admittance.server.access.form import Parameters
 from admittance.server.access.model import Client
 from admittance.server.accounts.dpop import VerifiedProof
@@ -37,22 +37,23 @@ class PrivateKeyJwt:
         self._clock = clock
         self._replays = replays
 
-    def claimed(self, _request: Request, parameters: Parameters) -> str | None:
+    def claim(self, _request: Request, parameters: Parameters) -> Claim | None:
         if "client_assertion" not in parameters and "client_assertion_type" not in parameters:
             return None
         if parameters.get("client_assertion_type") != ASSERTION_TYPE:
             raise InvalidClient(_FAILED)
-        subject = _unverified(parameters.get("client_assertion", "")).get("sub")
+        assertion = parameters.get("client_assertion", "")
+        subject = _unverified(assertion).get("sub")
         if not isinstance(subject, str):
             raise InvalidClient(_FAILED)
-        return subject
+        return Claim(subject, assertion)
 
     async def prove(
-        self, _request: Request, parameters: Parameters, client: Client | None, _proof: VerifiedProof | None
+        self, _request: Request, claim: Claim, client: Client | None, _proof: VerifiedProof | None
     ) -> int | None:
         if client is None or client.keys is None:
             raise InvalidClient(_FAILED)
-        claims = _verified(parameters["client_assertion"], client.keys)
+        claims = _verified(claim.shown, client.keys)
         now = int(self._clock())
         jti, expires_at = self._check(claims, client.client_id, now)
         try:
