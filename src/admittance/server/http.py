@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from admittance.errors import Malformed, TooLarge
+from admittance.server.whole import IS_HERE
 from admittance.wire import message
 from admittance.wire.message import Message
 
@@ -24,18 +26,21 @@ async def raw_body(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise TooLarge(f"The request's body may hold at most {max_bytes} bytes.")
-    received = bytearray()
+    received, ended = b"", False
+    is_here = IS_HERE in request.scope.get("extensions", ())
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in request.stream():
-                received += chunk
+        async with nullcontext() if is_here else asyncio.timeout(BODY_TIMEOUT_S):
+            while not ended:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise Malformed("The request's body ended early.")
+                received += message.get("body", b"")
                 if len(received) > max_bytes:
                     raise TooLarge(f"The request's body may hold at most {max_bytes} bytes.")
+                ended = not message.get("more_body", False)
     except TimeoutError:
         raise Malformed(f"The request's body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
-    except ClientDisconnect:
-        raise Malformed("The request's body ended early.") from None
-    return bytes(received)
+    return received
 
 
 async def body(request: Request, into: type[T], max_bytes: int = MAX_BODY_BYTES) -> T:

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from admittance.server.connection import EXTENSION, Connection
 from admittance.server.tls import server_certificate_sha256, tls_extension
 from admittance.server.transports import resume_reading
-from admittance.server.whole_answers import WholeAnswers
+from admittance.server.whole import Whole
 
 HEAD_TIMEOUT_S = 10.0
 MAX_HEAD_BYTES = 16 * 1024
@@ -55,6 +55,7 @@ class AdmittanceProtocol(HttpToolsProtocol):
             if shown is not None:
                 self._extensions[EXTENSION] = Connection(shown)
         self._await_head()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
@@ -67,6 +68,8 @@ class AdmittanceProtocol(HttpToolsProtocol):
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.transport.write(_TOO_LARGE)
                 self.transport.close()
+            elif self._head_timer is None:
+                self._start_head_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -92,12 +95,16 @@ class AdmittanceProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        super()._start_asgi_task(cycle, WholeAnswers(app, cycle))
+        whole: Any = Whole(app, cycle)
+        super()._start_asgi_task(cycle, whole)
 
     def _await_head(self) -> None:
+        """A head begins. Most end with the same data and never need the timer."""
         self._stop_head_timer()
         self._in_head = True
         self._head_bytes = 0
+
+    def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
 
     def _stop_head_timer(self) -> None:

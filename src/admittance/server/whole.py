@@ -1,7 +1,8 @@
-"""Answers that are written at once: head and body in one TLS record and one system call.
+"""Requests that are there when the application is called, and answers that are written at once.
 
-ASGI has a server hold the head back until the body begins; uvicorn writes it alone, which costs a record, a call and
-a packet more for each answer. This touches the internals of its `RequestResponseCycle`, so uvicorn is pinned.
+ASGI has a server hold the head of an answer back until its body begins; uvicorn writes it alone, which costs a TLS
+record and a system call more for each answer. This touches the internals of uvicorn's `RequestResponseCycle`, so
+uvicorn is pinned.
 """
 
 from collections.abc import Sequence
@@ -9,10 +10,13 @@ from collections.abc import Sequence
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+IS_HERE = "admittance.request.is_here"
+"""The ASGI extension of a request whose body has arrived to its end: nobody needs to bound the time for it."""
+
 _NOT_OURS = frozenset({b"connection", b"transfer-encoding"})
 
 
-class WholeAnswers:
+class Whole:
     """The application for one request, whose answer it writes itself if it is whole; uvicorn writes all others."""
 
     def __init__(self, application: ASGIApp, cycle: RequestResponseCycle) -> None:
@@ -30,6 +34,8 @@ class WholeAnswers:
                     await send(start)
                 await send(message)
 
+        if not self._cycle.more_body:
+            scope["extensions"] = {**scope["extensions"], IS_HERE: {}}
         try:
             await self._application(scope, receive, send_whole)
         finally:
