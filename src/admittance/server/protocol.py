@@ -7,31 +7,17 @@ touches its internals, so uvicorn is pinned and the tests hold each of them.
 import asyncio
 from typing import Any, cast
 
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from admittance.server.connection import EXTENSION, Connection
 from admittance.server.tls import server_certificate_sha256, tls_extension
-from admittance.server.transports import resume_reading
+from admittance.server.transports import UnpausingTransport
 from admittance.server.whole import Whole
 
 HEAD_TIMEOUT_S = 10.0
 MAX_HEAD_BYTES = 16 * 1024
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-
-
-class _FlowControl(FlowControl):
-    """uvicorn's, over a transport that has to be told to look at what it has."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(transport)
-        self._loop = loop
-
-    def resume_reading(self) -> None:
-        if self.read_paused:
-            self.read_paused = False
-            resume_reading(self._transport, self._loop)
 
 
 class AdmittanceProtocol(HttpToolsProtocol):
@@ -45,8 +31,7 @@ class AdmittanceProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(cast(asyncio.Transport, transport))
-        self.flow = _FlowControl(self.transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, UnpausingTransport(transport, self.loop)))
         connection = transport.get_extra_info("ssl_object")
         if connection is not None:
             tls = tls_extension(connection)

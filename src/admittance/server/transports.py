@@ -21,6 +21,29 @@ def resume_reading(transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         loop.call_soon(read_the_rest)
 
 
+class UnpausingTransport:
+    """What uvicorn uses of a transport; paused reading neither loses what is there nor keeps a connection open.
+
+    A closed one of aiofastnet's waits for the peer's goodbye, which it would not read while paused.
+    """
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self.write = transport.write
+        self.abort = transport.abort
+        self.is_closing = transport.is_closing
+        self.get_extra_info = transport.get_extra_info
+        self.pause_reading = transport.pause_reading
+
+    def resume_reading(self) -> None:
+        resume_reading(self._transport, self._loop)
+
+    def close(self) -> None:
+        self._transport.resume_reading()
+        self._transport.close()
+
+
 def transport_failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """The event loop's exception handler: a peer that breaks TLS or the connection is nothing to report.
 
