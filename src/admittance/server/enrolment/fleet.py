@@ -29,9 +29,9 @@ PLACES_AT_ONCE = 1000
 class OwnedDevice:
     """A device as its owner sees it.
 
-    `certificate` is the row of the newest one, if there is any; `attestation` what a TPM proved for that. `is_offline`:
-    its model never reaches the server. `is_online`: it is connected to a relay node; `last_seen_at` (Unix seconds) is
-    now then.
+    `certificate` is the row of the newest one, if there is any; `attestation` what a TPM proved for that.
+    `is_offline`: its model never reaches the server. `is_online`: it is connected to a relay node; `last_seen_at`
+    (Unix seconds) is now then.
     """
 
     record: DeviceRecord
