@@ -124,6 +124,17 @@ def device_context(issuing_ca: x509.Certificate) -> ListenerContext:
     return context
 
 
+def client_certificate_context() -> ListenerContext:
+    """As `server_context`, and a client certificate is asked for; which ones are taken, its user adds one by one.
+
+    A certificate that was added is taken whoever issued it, and does not make its issuer's others good.
+    """
+    context = server_context()
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
 def tls_extension(connection: ssl.SSLObject) -> dict[str, Any]:
     """The ASGI ``tls`` extension (asgi.readthedocs.io, TLS Extension, version 0.2) of a connection."""
     der = connection.getpeercert(binary_form=True)
