@@ -125,9 +125,10 @@ def device_context(issuing_ca: x509.Certificate) -> ListenerContext:
 
 
 def client_certificate_context() -> ListenerContext:
-    """As `server_context`, and a client certificate is asked for; which ones are taken, its user adds one by one.
+    """As `server_context`, and a client certificate is asked for; its user adds those that are taken.
 
-    A certificate that was added is taken whoever issued it, and does not make its issuer's others good.
+    They must be self-signed. OpenSSL looks for an issuer by its name first: with a partial chain a self-signed
+    certificate is taken for itself all the same, but one from a CA is not where another CA has that CA's name.
     """
     context = server_context()
     context.verify_mode = ssl.CERT_OPTIONAL

@@ -1,7 +1,7 @@
 """Clients that prove themselves by a TLS certificate, and tokens that are bound to it (RFC 8705, sections 2.2 and 3).
 
-The operator registers the certificate itself; who issued it does not matter. TLS proves that the client holds its
-key, and the certificate must be that of the client that the request names.
+The operator registers the certificate itself. TLS proves that the client holds its key, and it must be that of the
+client which the request names.
 """
 
 import hmac
@@ -9,6 +9,7 @@ import ssl
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from sqlalchemy import select
@@ -94,9 +95,10 @@ def _check_certificate(der: bytes) -> None:
     try:
         certificate = x509.load_der_x509_certificate(der)
         key, extensions = certificate.public_key(), certificate.extensions
+        certificate.verify_directly_issued_by(certificate)
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=der)
-    except (ValueError, TypeError, ssl.SSLError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        raise Malformed("The client's certificate is no X.509 certificate.") from None
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.DuplicateExtension, ssl.SSLError):
+        raise Malformed("The client's certificate is no X.509 certificate that is signed by itself.") from None
     if len(der) > MAX_CERTIFICATE_BYTES:
         raise Malformed(f"A client's certificate has at most {MAX_CERTIFICATE_BYTES} bytes.")
     is_curve = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES)
