@@ -191,6 +191,8 @@ def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
             parse_address(address)
         except ConfigurationError as error:
             found.append((("listen", name), str(error)))
+    if config.server.mtls_url and not config.listen.mtls:
+        found.append((("server", "mtls_url"), "set [listen] mtls too"))
     found += _relay_contradictions(config)
     if bool(config.tls.cert_file) != bool(config.tls.key_file):
         found.append((("tls",), "cert_file and key_file belong together: set both or neither"))
