@@ -32,6 +32,7 @@ class Ports:
     device: int
     app_relay: int
     device_relay: int
+    mtls: int
     smtp: int
     sms: int
 

@@ -1,4 +1,4 @@
-"""Access tokens as signed JWTs (RFC 9068), bound to a key by `cnf.jkt` (RFC 9449, section 6.1)."""
+"""Access tokens as signed JWTs (RFC 9068), bound by `cnf` to a key or a certificate."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 
 from admittance.errors import AuthenticationFailed
-from admittance.server.access.model import AccessClaims
+from admittance.server.access.model import AccessClaims, confirmation
 from admittance.server.access.scopes import show_scope
 from admittance.server.keys.port import TokenKeyRing
 
@@ -38,6 +38,7 @@ class AccessTokens:
         scope: frozenset[str],
         session_id: str | None,
         jkt: str | None,
+        x5t_s256: str | None,
         not_after: int | None,
         attested_until: int | None,
         now: float,
@@ -61,8 +62,8 @@ class AccessTokens:
         }
         if session_id is not None:
             claims["sid"] = session_id
-        if jkt is not None:
-            claims["cnf"] = {"jkt": jkt}
+        if cnf := confirmation(jkt, x5t_s256):
+            claims["cnf"] = cnf
         if attested_until is not None:
             claims["attested_until"] = attested_until
         signing = self._keys.signing(now)
@@ -115,6 +116,7 @@ class AccessTokens:
             expires_at=claims["exp"],
             session_id=claims.get("sid"),
             jkt=claims.get("cnf", {}).get("jkt"),
+            x5t_s256=claims.get("cnf", {}).get("x5t#S256"),
             attested_until=claims.get("attested_until"),
         )
 
