@@ -13,7 +13,7 @@ from pathlib import Path
 from admittance.demo.ports import free_ports
 from tests.tls_material import Authority
 
-START_WITHIN_S = 20.0
+START_WITHIN_S = 60.0
 
 
 class NatsServer:

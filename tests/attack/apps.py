@@ -52,6 +52,7 @@ class App:
                 email=login.email,
                 account_id=login.account_id,
                 access_token=login.token,
+                refresh_token="",
                 expires_at=int(time.time()) + 3600,
             )
         )

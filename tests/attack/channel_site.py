@@ -244,7 +244,7 @@ class ChannelSite:
     @asynccontextmanager
     async def stolen_login(self) -> AsyncIterator["StolenLogin"]:
         """What somebody can do with the owner's login."""
-        async with ApiClient.of_session(self.store.load(), self.store.key()) as api:
+        async with ApiClient.of_store(self.store) as api:
             yield StolenLogin(api, self.store.load().trust(), self.world.stage.ports.app_relay)
 
     def new_order(self, device: Device) -> str:

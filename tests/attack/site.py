@@ -45,6 +45,7 @@ from admittance.wire.birth import decode_birth
 from admittance.wire.enrolment import Enrolled, Nonce, NonceRequest
 from admittance.wire.manifest import DeviceSecrets
 from admittance.wire.sealed import Configuration
+from tests.client_certificates import ClientCertificate
 from tests.device_world import FakeDevice
 from tests.logins import CLIENT_ID, challenge_form, code_form
 
@@ -158,6 +159,7 @@ class Site:
             makers = [_maker(folder / name, name, bundle) for name in ("acme", "umbrella")]
             stage.write_config(_config(folder, database_url, policy))
             _send_no_mail(stage)
+            _ask_for_certificates(stage)
             server = await stage.serve()
             url = database_url or f"sqlite+aiosqlite:///{stage.data / 'admittance.db'}"
             site = cls(stage, stack, url, server, keystore, *makers)
@@ -256,6 +258,13 @@ class Site:
     def people(self, port: int | None = None) -> httpx.AsyncClient:
         """A client of the people listener that trusts this server's CA alone."""
         return self._client(port or self.stage.ports.people, self.keystore.people_ca.certificate_pem)
+
+    def with_certificate(self, certificate: ClientCertificate | None) -> httpx.AsyncClient:
+        """A client of the listener that asks for certificates."""
+        anchor = self.keystore.people_ca.certificate_pem
+        return self._client(
+            self.stage.ports.mtls, anchor if certificate is None else certificate.context(anchor, self.stage.folder)
+        )
 
     def first_contact(self, port: int | None = None) -> httpx.AsyncClient:
         return self._client(port or self.stage.ports.first_contact, self.keystore.tls_anchor.certificate_pem)
@@ -368,7 +377,7 @@ class Site:
         for opened in (node.data, node.data / "keys"):
             opened.chmod(0o700)
         text = self.stage.config.read_text().replace(str(self.stage.data), str(node.data))
-        for name in ("people", "first_contact", "device", "app_relay", "device_relay"):
+        for name in ("people", "first_contact", "device", "app_relay", "device_relay", "mtls"):
             old, new = (getattr(ports, name) for ports in (self.stage.ports, node.ports))
             text = text.replace(f'{name} = "127.0.0.1:{old}"', f'{name} = "127.0.0.1:{new}"')
         node.config.write_text(text)
@@ -485,6 +494,12 @@ def _send_no_mail(stage: Stage) -> None:
     """Mails stay in the outbox: nobody takes them here, and trying again and again changes the database."""
     text = stage.config.read_text()
     stage.config.write_text(text.replace(f"smtp://127.0.0.1:{stage.ports.smtp}", ""))
+
+
+def _ask_for_certificates(stage: Stage) -> None:
+    """Let OAuth clients prove themselves by certificates, too."""
+    text = stage.config.read_text()
+    stage.config.write_text(text.replace("[listen]\n", f'[listen]\nmtls = "127.0.0.1:{stage.ports.mtls}"\n'))
 
 
 def _opened(folder: Path) -> FakeDevice:

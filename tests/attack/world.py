@@ -24,7 +24,6 @@ from admittance.client.api import ApiClient
 from admittance.client.api_types import decode_bytes
 from admittance.client.channel.cards import AppCard
 from admittance.client.device_link import DeviceLink, HttpDoor
-from admittance.client.dpop import DpopKey
 from admittance.client.network import ACCESS_POINT, SimulatedNetwork, transport
 from admittance.client.provisioning import Provisioning
 from admittance.client.provisioning_events import DeviceMet, Event, SeenNetwork
@@ -324,15 +323,15 @@ class World:
                 email=email,
                 account_id=made.account_id,
                 access_token=token.access_token,
-                expires_at=int(time.time()) + token.expires_in_s,
+                refresh_token=token.refresh_token,
+                expires_at=int(time.time()) + token.expires_in,
             )
         )
         return store.directory
 
     def api(self, profile: Path) -> ApiClient:
         """A client of the account, to enter."""
-        store = SessionStore(profile)
-        return ApiClient.of_session(store.load(), store.key())
+        return ApiClient.of_store(SessionStore(profile))
 
     @asynccontextmanager
     async def phone(
@@ -351,12 +350,11 @@ class World:
         `around` sees what the phone says to the server, `door` replaces how it talks to a device.
         """
         store = SessionStore(profile)
-        session, key = store.load(), DpopKey.load(profile / "dpop.key")
         network = await SimulatedNetwork.attach(socket or self.stage.premises_socket, f"phone-{secrets.token_hex(4)}")
         async with AsyncExitStack() as stack:
             stack.push_async_callback(network.close)
-            way = around(transport(network, session.trust()))
-            api = await stack.enter_async_context(ApiClient.of_session(session, key, transport=way))
+            way = around(transport(network, store.load().trust()))
+            api = await stack.enter_async_context(ApiClient.of_store(store, transport=way))
             if door is None:
                 entrance = HttpDoor(network, random)
                 stack.push_async_callback(entrance.close)

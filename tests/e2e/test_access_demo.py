@@ -17,10 +17,10 @@ REASONS = {
     "second_key": "uses_spent",
     "next_morning": "expired",
     "stolen_login": "authentication_failed",
-    "stolen_token": "authentication_failed",
+    "stolen_token": "channel_lost",
     "other_device": "authentication_failed",
 }
-"""How each step that shows a refusal is refused."""
+"""How each step that shows a refusal is refused. A door says nothing at all to who can't open its messages."""
 
 STEPS = [
     "server",
@@ -38,6 +38,9 @@ STEPS = [
     "stolen_login",
     "stolen_token",
     "other_device",
+    "monitor",
+    "offline_token",
+    "over_bluetooth",
     "audit",
 ]
 

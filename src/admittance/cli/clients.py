@@ -14,7 +14,13 @@ from admittance.errors import Malformed
 
 T = TypeVar("T")
 
-AUTHENTICATIONS = ("none", "client_secret_basic", "private_key_jwt", "attest_jwt_client_auth_dpop")
+AUTHENTICATIONS = (
+    "none",
+    "client_secret_basic",
+    "private_key_jwt",
+    "self_signed_tls_client_auth",
+    "attest_jwt_client_auth_dpop",
+)
 GRANTS = {
     "authorization_code": "authorization_code",
     "refresh_token": "refresh_token",
@@ -48,6 +54,11 @@ def clients() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The client's public keys, a JWK set, for private_key_jwt.",
 )
+@click.option(
+    "--certificate-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The client's certificate in PEM, for self_signed_tls_client_auth.",
+)
 @config_option
 @json_option
 def add(
@@ -59,6 +70,7 @@ def add(
     scope: str,
     audiences: tuple[str, ...],
     keys_file: Path | None,
+    certificate_file: Path | None,
     config_path: Path | None,
     as_json: bool,
 ) -> None:
@@ -70,6 +82,8 @@ def add(
         --redirect-uri org.example.garden:/callback --scope devices
       admit clients add Backup --authentication client_secret_basic --grant client_credentials \\
         --scope devices --json
+      admit clients add Reports --authentication self_signed_tls_client_auth --certificate-file reports.pem \\
+        --grant client_credentials --scope reports
     """
     from admittance.server.access.clients import Clients, new_client_id
     from admittance.server.access.model import Client
@@ -83,6 +97,7 @@ def add(
         scope=frozenset(scope.split()),
         audiences=audiences,
         keys=None if keys_file is None else _read_keys(keys_file),
+        certificate=None if certificate_file is None else _read_certificate(certificate_file),
     )
 
     async def work(registered: Clients) -> str | None:
@@ -120,6 +135,7 @@ def list_(config_path: Path | None, as_json: bool) -> None:
             "scope": " ".join(sorted(client.scope)),
             "audiences": list(client.audiences),
         }
+        | ({} if client.x5t_s256 is None else {"x5t#S256": client.x5t_s256})
         for client in _with_clients(config_path, work)
     ]
     lines = [f"{client['client_id']}  {client['name']}  ({client['authentication']})" for client in found]
@@ -200,3 +216,14 @@ def _read_keys(path: Path) -> dict[str, Any]:
     if not isinstance(keys, dict):
         raise Malformed(f"{path} holds no JWK set.")
     return keys
+
+
+def _read_certificate(path: Path) -> bytes:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    try:
+        (certificate,) = x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError):
+        raise Malformed(f"{path} does not hold exactly one certificate in PEM.") from None
+    return certificate.public_bytes(Encoding.DER)

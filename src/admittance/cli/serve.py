@@ -49,6 +49,8 @@ def _announce(config: Config, as_json: bool) -> None:
     }
     if config.has_relay:
         addresses |= {"app_relay": config.app_relay_urls[0], "device_relay": config.device_relay_urls[0]}
+    if config.mtls_url:
+        addresses["mtls"] = config.mtls_url
     if as_json:
         emit({"event": "ready", **addresses, "data_dir": str(config.data_dir)}, as_json=True)
         return

@@ -107,6 +107,7 @@ class Device(Answer, frozen=True):
     certificate: Certificate | None
     reported: str | None = None
     release_at: int | None = None
+    offline: bool = False
     online: bool = False
 
 

@@ -57,4 +57,4 @@ class ApiServer:
         device = await self._api.device(device_id)
         if device.state in ("revoked", "released"):
             raise Conflict(f"The device was {device.state} meanwhile. Look at: admit devices show {device_id}")
-        return device.state == "active" and device.certificate is not None
+        return device.state == "active" and (device.offline or device.certificate is not None)

@@ -1,7 +1,7 @@
 """Who may open which door, when and how often, and with which app.
 
 A guest gets in once, this evening, with an untampered app. What anybody tries beyond that fails, each for its own
-reason.
+reason. A medical monitor that has no network takes a token that its server signed, over Bluetooth.
 """
 
 import asyncio
@@ -27,7 +27,8 @@ from admittance.demo.steps import NotShown, Step, Story, require
 from admittance.errors import AuthenticationFailed
 from admittance.maker.making import MANIFEST
 
-FRONT, BACK = "front-door", "back-door"
+FRONT, BACK, MONITOR = "front-door", "back-door", "monitor"
+MEASUREMENTS: Final = "/measurements"
 UNLOCKED: Final = '{"state": "unlocked"}'
 UNLOCK: Final = "PUT /lock"
 POLL_S: Final = 0.3
@@ -63,6 +64,8 @@ class Access:
         await self._try_next_morning()
         await self._steal_token()
         await self._try_another_door()
+        await self._set_up_monitor()
+        await self._read_monitor()
         await self._verify_audit_log()
 
     async def _start(self) -> None:
@@ -70,8 +73,8 @@ class Access:
         with self._story.step("server", "The integrity service and the server start; neither has the other's keys"):
             await stage.receive_mail()
             await self._integrity.start()
-            models = "".join(device_model(model, "display", "listed", ()) for model in (FRONT, BACK))
-            stage.write_config(self._integrity.tables() + models)
+            models = "".join(device_model(model, "display", "listed", ()) for model in (FRONT, BACK, MONITOR))
+            stage.write_config(f"{self._integrity.tables()}{models}offline = true\n")
             await stage.serve()
 
     async def _set_up_doors(self) -> None:
@@ -79,7 +82,7 @@ class Access:
         with self._story.step("doors", "The owner sets up two door locks") as step:
             await stage.init_maker()
             await home.open_account()
-            await stage.open_premises()
+            await stage.open_premises(bluetooth=True)
             for model in (FRONT, BACK):
                 door = await home.make(model, "--presence", "display", "--seal", "hybrid", "--listed")
                 await stage.admit("import", "devices", "import", door.batch / MANIFEST, "--config", stage.config)
@@ -170,6 +173,32 @@ class Access:
             step.facts["error"] = refused.last["error"]
             await self._talk(back, "put", "/lock", "--cbor", UNLOCKED)
             require(self._movements(front) == ["unlocked"], "The front door's bolt did not move.")
+
+    async def _set_up_monitor(self) -> None:
+        stage, home = self._stage, self._home
+        with self._story.step("monitor", "The owner sets up a medical monitor that never meets the server") as step:
+            monitor = await home.make(MONITOR, "--presence", "display", "--seal", "hybrid", "--listed")
+            await stage.admit("import", "devices", "import", monitor.batch / MANIFEST, "--config", stage.config)
+            await home.switch_on(monitor, "--application", "monitor", "--ble", stage.controller)
+            await home.opened(monitor)
+            await home.provision(await home.photograph(monitor), *home.wifi(stage.wifi_password))
+            self._set_up += 1
+            step.facts["device_id"] = monitor.device_id
+
+    async def _read_monitor(self) -> None:
+        monitor = self._door(MONITOR)
+        with self._story.step("offline_token", "The guest gets a token that the monitor can check by itself") as step:
+            await self._give(MONITOR, f"GET {MEASUREMENTS}", EVENING_S)
+            key = await self._as_guest("access", "get", monitor.device_id, "--name", MONITOR)
+            step.facts["expires_in_s"] = round(key.last["expires_at"] - time.time())
+        with self._story.step("over_bluetooth", "Without any network the monitor lets the guest read") as step:
+            await self._home.change_wifi()
+            read = await self._stage.admit_isolated(
+                *(self._guest.profile.name, "talk", "--ble", self._stage.controller, monitor.device_id),
+                *("get", MEASUREMENTS, "--profile", self._guest.profile),
+            )
+            require(bool(read.last), "The guest reads the measurements.")
+            step.facts["read"] = read.last.get("value")
 
     async def _verify_audit_log(self) -> None:
         with self._story.step("audit", "The audit log verifies") as step:

@@ -24,7 +24,7 @@ from admittance.maker.labels import LABEL_PNG
 OWNER = "owner@example.org"
 STORED_NETWORK = "home"
 
-WAIT_S = 20.0
+WAIT_S = 45.0
 POLL_INTERVAL_S = 0.05
 
 

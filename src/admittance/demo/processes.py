@@ -18,7 +18,7 @@ from admittance.errors import AdmittanceError, ConfigurationError
 
 ADMIT = (sys.executable, "-m", "admittance")
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 90.0
 END_TIMEOUT_S = 5.0
 POLL_INTERVAL_S = 0.05
 TAIL_LINES = 25
@@ -139,7 +139,7 @@ class Programs:
         *,
         expect: int | None = 0,
         stdin: bytes = b"",
-        timeout_s: float = 60.0,
+        timeout_s: float = 120.0,
         on_object: Callable[[dict[str, Any]], None] | None = None,
     ) -> Outcome:
         """Run `command` to its end and return what it printed, one JSON object a line.

@@ -32,6 +32,7 @@ class Ports:
     device: int
     app_relay: int
     device_relay: int
+    mtls: int
     smtp: int
     sms: int
 
@@ -72,6 +73,15 @@ class Stage:
     @property
     def premises_socket(self) -> Path:
         return self.folder / "premises.sock"
+
+    @property
+    def air_socket(self) -> Path:
+        return self.folder / "air.sock"
+
+    @property
+    def controller(self) -> str:
+        """The Bluetooth controller of whoever is in the premises."""
+        return f"unix:{self.air_socket}"
 
     @property
     def people_ca(self) -> Path:
@@ -172,11 +182,12 @@ token_file = "{token}"
 
 """
 
-    async def open_premises(self) -> Program:
-        """Start the simulated premises and wait until stations can attach."""
+    async def open_premises(self, *, bluetooth: bool = False) -> Program:
+        """Start the simulated premises and wait until stations can attach, to `controller` too if asked."""
+        air: tuple[str | Path, ...] = ("--air", self.air_socket) if bluetooth else ()
         command: list[str | Path] = [
             *(*ADMIT, "premises", "run", "--file", self.write_premises()),
-            *("--socket", self.premises_socket),
+            *("--socket", self.premises_socket, *air),
         ]
         program = await self.programs.start("premises", command)
         await program.ready(self._open_to_stations)

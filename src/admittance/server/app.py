@@ -12,7 +12,8 @@ from starlette.types import ASGIApp
 from admittance.errors import ConfigurationError
 from admittance.server.access import assembly as access_services
 from admittance.server.access import attested_clients
-from admittance.server.access.assembly import LoginServices
+from admittance.server.access.assembly import AccessServices, LoginServices
+from admittance.server.access.rfc8705 import REFRESH_EVERY_S, MutualTls
 from admittance.server.accounts import routes as account_routes
 from admittance.server.accounts import service as account_service
 from admittance.server.accounts.service import AccountServices
@@ -55,6 +56,7 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
     logins = access_services.login_services(ground)
     accounts = account_services(foundation, logins)
     attestation = attested_clients.build(foundation)
+    mutual_tls = MutualTls(database=foundation.database, url=config.mtls_url) if config.listen.mtls else None
     devices = device_services.build(foundation, accounts.passwords)
     relay = relay_services.build(foundation, accounts) if config.has_relay else None
     access = access_services.build(
@@ -63,6 +65,7 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
         logins,
         device_tokens=relay.granting.device_tokens if relay else None,
         attestation=attestation,
+        mutual_tls=mutual_tls,
     )
 
     people = application(
@@ -79,11 +82,12 @@ def build(config: Config, *, clock: Clock = system_clock) -> Server:
     device = application([*devices.device_routes(), *introspection])
     return Server(
         foundation,
-        listeners(foundation, people, first_contact, device, relay),
+        listeners(foundation, people, first_contact, device, relay, mtls_listeners(config, access, mutual_tls)),
         (
             *loops(foundation, devices.factors.sender),
             lambda: repeat("releases", RELEASES_EVERY_S, devices.lifecycle.release_due),
             *(attestation.loops if attestation else ()),
+            *mtls_loops(mutual_tls),
         ),
         relay,
     )
@@ -134,15 +138,22 @@ def listeners(
     first_contact: ASGIApp,
     device: ASGIApp,
     relay: RelayServices | None = None,
+    mtls: tuple[Listener, ...] = (),
 ) -> tuple[Secured, ...]:
-    """The listeners of ``[listen]`` and the certificates that secure them, and the relay's, which listens itself."""
+    """The listeners of ``[listen]`` and the certificates that secure them, and the relay's, which listens itself.
+
+    `mtls` have the certificate of the one for people.
+    """
     listen = foundation.config.listen
     issuing_ca = foundation.keystore.issuing_ca.certificate
     of_people, of_devices = relay_secured(foundation, relay)
     return (
         replace(
             of_people,
-            listeners=(Listener("people", listen.people, Guard(people, "people", PEOPLE_HEADERS), server_context()),),
+            listeners=(
+                Listener("people", listen.people, Guard(people, "people", PEOPLE_HEADERS), server_context()),
+                *mtls,
+            ),
         ),
         replace(
             of_devices,
@@ -154,6 +165,21 @@ def listeners(
             ),
         ),
     )
+
+
+def mtls_listeners(config: Config, access: AccessServices, mutual_tls: MutualTls | None) -> tuple[Listener, ...]:
+    """The listener for clients with certificates, if there is one."""
+    if mutual_tls is None:
+        return ()
+    guarded = Guard(application(access.mtls_routes), "mtls", PEOPLE_HEADERS)
+    return (Listener("mtls", config.listen.mtls, guarded, mutual_tls.context),)
+
+
+def mtls_loops(mutual_tls: MutualTls | None) -> tuple[Loop, ...]:
+    """What keeps that listener's trust as the registered clients are."""
+    if mutual_tls is None:
+        return ()
+    return (lambda: repeat("client_certificates", REFRESH_EVERY_S, mutual_tls.refresh),)
 
 
 def relay_secured(
@@ -172,7 +198,8 @@ def people_certificate(foundation: Foundation, prefix: str = "") -> Certificate:
     config = foundation.config
     if config.tls.cert_file:
         return GivenCertificate(config.path(config.tls.cert_file), config.path(config.tls.key_file))
-    hosts = tuple(dict.fromkeys(map(_host, (config.server.origin, *config.app_relay_urls))))
+    urls = (config.server.origin, *config.app_relay_urls, *((config.mtls_url,) if config.mtls_url else ()))
+    hosts = tuple(dict.fromkeys(map(_host, urls)))
     return OwnCertificate(_tls_folder(foundation) / f"{prefix}people.pem", hosts, foundation.keystore.people_ca)
 
 

@@ -23,9 +23,10 @@ def application(routes: Sequence[BaseRoute]) -> ASGIApp:
 
 
 class _FixedPaths:
-    """Looks routes without parameters up, which Starlette would try one after the other; hands on all else."""
+    """Looks up those of `routes` without parameters, which Starlette would try one by one; hands on all else."""
 
     def __init__(self, routes: Sequence[BaseRoute], others: ASGIApp) -> None:
+        self.routes = list(routes)
         self._others = others
         self._endpoints: dict[tuple[str, str], _Endpoint] = {
             (method, route.path): route.endpoint

@@ -61,7 +61,7 @@ __all__ = [
 ]
 
 MAX_RELAY_URLS = 4
-_RELAY_LISTENERS = ("app_relay", "device_relay", "device_relay_plain")
+_OPTIONAL_LISTENERS = ("app_relay", "device_relay", "device_relay_plain", "mtls")
 
 
 class Config(Section, frozen=True):
@@ -99,6 +99,13 @@ class Config(Section, frozen=True):
     @property
     def device_url(self) -> str:
         return self.server.device_url or self._beside_origin(self.listen.device)
+
+    @property
+    def mtls_url(self) -> str:
+        """Where OAuth clients with certificates find their listener; empty if there is none."""
+        if not self.listen.mtls:
+            return ""
+        return self.server.mtls_url or self._beside_origin(self.listen.mtls)
 
     @property
     def has_relay(self) -> bool:
@@ -172,18 +179,20 @@ def _build(raw: dict[str, Any], path: Path, fail: Failure) -> Config:
 def _contradictions(config: Config) -> list[tuple[tuple[str, ...], str]]:
     """What each value alone does not show."""
     found: list[tuple[tuple[str, ...], str]] = []
-    for name in ("origin", "first_contact_url", "device_url"):
+    for name in ("origin", "first_contact_url", "device_url", "mtls_url"):
         value = getattr(config.server, name)
         if (value or name == "origin") and not is_origin(value):
             found.append((("server", name), "write an origin: https://host or https://host:port, no path"))
     for name in ListenSection.__struct_fields__:
         address = getattr(config.listen, name)
-        if not address and name in _RELAY_LISTENERS:
+        if not address and name in _OPTIONAL_LISTENERS:
             continue
         try:
             parse_address(address)
         except ConfigurationError as error:
             found.append((("listen", name), str(error)))
+    if config.server.mtls_url and not config.listen.mtls:
+        found.append((("server", "mtls_url"), "set [listen] mtls too"))
     found += _relay_contradictions(config)
     if bool(config.tls.cert_file) != bool(config.tls.key_file):
         found.append((("tls",), "cert_file and key_file belong together: set both or neither"))

@@ -23,7 +23,8 @@ class ServerSection(Section, frozen=True):
     """`origin` is the people listener's public origin: ``https://host`` or ``https://host:port``.
 
     Devices are made for it, so it stays. `first_contact_url` and `device_url` are where devices find their
-    listeners; when empty, the origin's host with the port of ``[listen]``. `app_relay_urls` and `device_relay_urls`
+    listeners; when empty, the origin's host with the port of ``[listen]``. `mtls_url` is where clients with
+    certificates find theirs; when empty, likewise. `app_relay_urls` and `device_relay_urls`
     (``wss://host:port``, at most 4 each) are where apps and devices find the relay; when empty, likewise.
     """
 
@@ -31,6 +32,7 @@ class ServerSection(Section, frozen=True):
     data_dir: str = "admittance-data"
     first_contact_url: str = ""
     device_url: str = ""
+    mtls_url: str = ""
     app_relay_urls: tuple[str, ...] = ()
     device_relay_urls: tuple[str, ...] = ()
 
@@ -38,7 +40,8 @@ class ServerSection(Section, frozen=True):
 class ListenSection(Section, frozen=True):
     """``host:port`` of each listener. The relay's may be empty, both at once: then there is no relay.
 
-    `device_relay_plain` has no TLS, for devices that can't do it; empty: there is none.
+    `device_relay_plain` has no TLS, for devices that can't do it; empty: there is none. `mtls` is for OAuth clients
+    that prove themselves by a certificate; empty: none can.
     """
 
     people: str = "127.0.0.1:8443"
@@ -47,6 +50,7 @@ class ListenSection(Section, frozen=True):
     app_relay: str = "127.0.0.1:8446"
     device_relay: str = "127.0.0.1:8447"
     device_relay_plain: str = ""
+    mtls: str = ""
 
 
 class DatabaseSection(Section, frozen=True):

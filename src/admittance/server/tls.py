@@ -124,6 +124,18 @@ def device_context(issuing_ca: x509.Certificate) -> ListenerContext:
     return context
 
 
+def client_certificate_context() -> ListenerContext:
+    """As `server_context`, and a client certificate is asked for; its user adds those that are taken.
+
+    They must be self-signed. OpenSSL looks for an issuer by its name first: with a partial chain a self-signed
+    certificate is taken for itself all the same, but one from a CA is not where another CA has that CA's name.
+    """
+    context = server_context()
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
 def tls_extension(connection: ssl.SSLObject) -> dict[str, Any]:
     """The ASGI ``tls`` extension (asgi.readthedocs.io, TLS Extension, version 0.2) of a connection."""
     der = connection.getpeercert(binary_form=True)

@@ -9,6 +9,8 @@ from click.testing import CliRunner
 from joserfc.jwk import ECKey
 
 from admittance.cli import main
+from admittance.server.access.model import certificate_thumbprint
+from tests.client_certificates import made_certificate
 
 
 @pytest.fixture
@@ -63,6 +65,29 @@ def test_a_client_signs_with_the_keys_of_a_file(config: Path, tmp_path: Path) ->
     assert run(config, "add", "Signer", *options, "--keys-file", str(keys))[1]["error"] == "malformed"
     keys.write_text(json.dumps({"keys": [ECKey.generate_key("P-256").as_dict(private=False)]}))
     assert run(config, "add", "Signer", *options, "--keys-file", str(keys))[0] == 0
+
+
+def test_a_client_proves_itself_by_the_certificate_of_a_file(config: Path, tmp_path: Path) -> None:
+    path, own = tmp_path / "reports.pem", made_certificate()
+    options = (
+        "--authentication",
+        "self_signed_tls_client_auth",
+        "--grant",
+        "client_credentials",
+        "--scope",
+        "reports",
+    )
+    assert run(config, "add", "Reports", *options)[1]["error"] == "malformed"
+    for content in ("", "no certificate", own.pem + made_certificate().pem):
+        path.write_text(content)
+        assert run(config, "add", "Reports", *options, "--certificate-file", str(path))[1]["error"] == "malformed"
+    path.write_text(own.pem)
+    assert run(config, "add", "Reports", *options, "--id", "reports", "--certificate-file", str(path)) == (
+        0,
+        {"client_id": "reports"},
+    )
+    (listed,) = run(config, "list")[1]["clients"]
+    assert listed["x5t#S256"] == certificate_thumbprint(own.der)
 
 
 def test_what_would_not_be_safe_is_refused_with_the_reason(config: Path) -> None:

@@ -36,6 +36,13 @@ def test_without_the_relays_listeners_there_is_no_relay(tmp_path: Path) -> None:
     assert config.app_relay_urls == config.device_relay_urls == ()
 
 
+def test_certificates_are_asked_for_where_the_file_says_so(tmp_path: Path) -> None:
+    assert load(tmp_path, "").mtls_url == ""
+    assert load(tmp_path, "[listen]\nmtls = '127.0.0.1:8448'").mtls_url == "https://localhost:8448"
+    named = "[server]\nmtls_url = 'https://mtls.example'\n[listen]\nmtls = '127.0.0.1:8448'"
+    assert load(tmp_path, named).mtls_url == "https://mtls.example"
+
+
 def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     assert load(tmp_path, "") == msgspec.structs.replace(Config(), folder=tmp_path)
 
@@ -87,6 +94,9 @@ def test_every_section_is_read(tmp_path: Path) -> None:
         ("[server]\norigin = 'https://x/path'", "server.origin: write an origin"),
         ("[server]\norigin = 'https://x:port'", "server.origin: write an origin"),
         ("[server]\ndevice_url = 'x'", "server.device_url: write an origin"),
+        ("[server]\nmtls_url = 'https://x/'\n[listen]\nmtls = '[::]:1'", "line 2: server.mtls_url: write an origin"),
+        ("[server]\nmtls_url = 'https://x'", "line 2: server.mtls_url: set [listen] mtls too"),
+        ("[listen]\nmtls = '8448'", "line 2: listen.mtls: '8448' is no address"),
         ("[listen]\ndevice = '8443'", "line 2: listen.device: '8443' is no address"),
         ("[listen]\napp_relay = ''", "line 1: listen: app_relay and device_relay belong together"),
         ("[listen]\ndevice_relay = '8447'", "line 2: listen.device_relay: '8447' is no address"),

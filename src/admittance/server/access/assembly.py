@@ -29,6 +29,7 @@ from admittance.server.access.rfc8628 import (
     DeviceCodes,
 )
 from admittance.server.access.rfc8693 import TokenExchangeGrant
+from admittance.server.access.rfc8705 import MutualTls, SelfSignedCertificate
 from admittance.server.access.rfc9068 import AccessTokens
 from admittance.server.access.rfc9126 import PAR_PATH, PushedRequests
 from admittance.server.access.rfc9449 import Proofs
@@ -71,10 +72,11 @@ class LoginServices:
 
 @dataclass(frozen=True)
 class AccessServices:
-    """The authorization server. `people_routes` are its endpoints."""
+    """The authorization server. `people_routes` are its endpoints, `mtls_routes` are those for certificates."""
 
     clients: Clients
     people_routes: tuple[Route, ...]
+    mtls_routes: tuple[Route, ...]
 
 
 def ground_of(foundation: Foundation) -> Ground:
@@ -118,12 +120,14 @@ def build(
     *,
     device_tokens: DeviceTokens | None = None,
     attestation: AttestationServices | None = None,
+    mutual_tls: MutualTls | None = None,
 ) -> AccessServices:
     """The endpoints.
 
     Args:
         device_tokens: who issues tokens for devices; None: this server issues none.
         attestation: lets attested clients prove themselves; None: no integrity service is trusted.
+        mutual_tls: where clients prove themselves by certificates; None: nowhere.
     """
     database, clock = ground.database, ground.clock
     clients = clients_of(ground)
@@ -137,6 +141,7 @@ def build(
             "private_key_jwt": PrivateKeyJwt(
                 issuer=ground.origin, database=database, clock=clock, replays=accounts.replays
             ),
+            **({model.SELF_SIGNED: SelfSignedCertificate()} if mutual_tls else {}),
             **(attestation.methods if attestation else {}),
         },
     )
@@ -176,6 +181,11 @@ def build(
     authorize = AuthorizationEndpoint(
         issuer=ground.origin, clients=clients, resources=resources, pushed=pushed, flows=flows, codes=codes
     )
+    for_certificates = {
+        "token_endpoint": TOKENS_AT,
+        "revocation_endpoint": REVOKE_PATH,
+        "introspection_endpoint": INTROSPECT_PATH,
+    }
     metadata = Metadata(
         issuer=ground.origin,
         keys=ground.token_keys,
@@ -184,14 +194,15 @@ def build(
             "authorization_endpoint": AUTHORIZE_PATH,
             "pushed_authorization_request_endpoint": PAR_PATH,
             "device_authorization_endpoint": DEVICE_AUTHORIZATION_PATH,
-            "token_endpoint": TOKENS_AT,
-            "revocation_endpoint": REVOKE_PATH,
-            "introspection_endpoint": INTROSPECT_PATH,
+            **for_certificates,
             "authorization_challenge_endpoint": CHALLENGE_PATH,
         },
         grants=tuple(grants),
         authentication=authentication.names,
-        further=attestation.metadata if attestation else {},
+        further={
+            **(attestation.metadata if attestation else {}),
+            **(mutual_tls.metadata(for_certificates) if mutual_tls else {}),
+        },
     )
     endpoints = (
         metadata,
@@ -241,4 +252,8 @@ def build(
         ),
     )
     routes = [route for endpoint in endpoints for route in endpoint.routes()]
-    return AccessServices(clients, (*routes, *(attestation.people_routes if attestation else ())))
+    return AccessServices(
+        clients,
+        people_routes=(*routes, *(attestation.people_routes if attestation else ())),
+        mtls_routes=tuple(route for route in routes if route.path in for_certificates.values()),
+    )

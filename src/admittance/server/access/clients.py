@@ -14,9 +14,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admittance.errors import Conflict, Malformed, NotFound
-from admittance.server.access import model
+from admittance.server.access import model, rfc8252, rfc8705
 from admittance.server.access.model import Client
-from admittance.server.access.rfc8252 import check_registered
 from admittance.server.access.scopes import NEVER_BY_DEVICE_GRANT, SCOPES, parse_scope, show_scope
 from admittance.server.access.tables import oauth_audiences, oauth_clients, oauth_sessions
 from admittance.server.accounts.secrets_at_rest import SecretHasher, new_secret
@@ -172,7 +171,7 @@ def check(client: Client) -> None:
     if client.audiences and client.is_public:
         raise Malformed("A public client serves no audience: it could not introspect.")
     for uri in client.redirect_uris:
-        check_registered(uri)
+        rfc8252.check_registered(uri)
     for audience in client.audiences:
         if _AUDIENCE.fullmatch(audience) is None:
             raise Malformed(f"{audience!r} is no audience: use an https URI without query and fragment.")
@@ -181,6 +180,7 @@ def check(client: Client) -> None:
         raise Malformed("private_key_jwt needs the client's public keys, and no other authentication takes them.")
     if client.keys is not None:
         _check_keys(client.keys)
+    rfc8705.check_registered(client)
 
 
 def new_client_id() -> str:
@@ -204,6 +204,7 @@ def _row_of(client: Client, created_at: int) -> dict[str, Any]:
         "authentication": client.authentication,
         "secret_mac": client.secret_mac,
         "keys": None if client.keys is None else msgspec.json.encode(client.keys).decode(),
+        "certificate": client.certificate,
         "grants": " ".join(sorted(client.grants)),
         "redirect_uris": " ".join(client.redirect_uris),
         "scope": show_scope(client.scope),
@@ -222,5 +223,6 @@ async def _client_of(connection: AsyncConnection, row: Row[tuple[object, ...]]) 
         scope=frozenset(row.scope.split()),
         audiences=tuple(audiences),
         keys=None if row.keys is None else msgspec.json.decode(row.keys),
+        certificate=row.certificate,
         secret_mac=row.secret_mac,
     )

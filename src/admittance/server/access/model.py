@@ -1,10 +1,22 @@
 """Values of the authorization server: clients, sessions, and what a token endpoint gives."""
 
+import hashlib
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-Authentication = Literal["none", "client_secret_basic", "private_key_jwt", "attest_jwt_client_auth_dpop"]
+from admittance.wire import base64url
+
+Authentication = Literal[
+    "none",
+    "client_secret_basic",
+    "private_key_jwt",
+    "self_signed_tls_client_auth",
+    "attest_jwt_client_auth_dpop",
+]
 """How a client proves itself (RFC 7591, section 2): public clients do not."""
+
+SELF_SIGNED: Final = "self_signed_tls_client_auth"
+"""RFC 8705, section 2.2."""
 
 AUTHORIZATION_CODE = "authorization_code"
 REFRESH = "refresh_token"
@@ -16,7 +28,8 @@ GRANTS = (AUTHORIZATION_CODE, REFRESH, CLIENT_CREDENTIALS, DEVICE_CODE, EXCHANGE
 
 @dataclass(frozen=True)
 class Client:
-    """A program that the operator let in. `keys` are the public keys (a JWK set) of `private_key_jwt`.
+    """A program that the operator let in. `keys` are the public keys (a JWK set) of `private_key_jwt`,
+    `certificate` (DER) is that of `self_signed_tls_client_auth`.
 
     A first-party client asks for the password itself, without a browser.
     """
@@ -29,6 +42,7 @@ class Client:
     scope: frozenset[str]
     audiences: tuple[str, ...] = ()
     keys: dict[str, Any] | None = None
+    certificate: bytes | None = None
     secret_mac: bytes | None = field(default=None, repr=False)
     first_party: bool = False
 
@@ -36,6 +50,11 @@ class Client:
     def is_public(self) -> bool:
         """Whether it holds no secret of its own, so that its tokens must be bound to a key."""
         return self.authentication in ("none", "attest_jwt_client_auth_dpop")
+
+    @property
+    def x5t_s256(self) -> str | None:
+        """The thumbprint of the certificate that it proves itself by, to which its access tokens are bound."""
+        return None if self.certificate is None else certificate_thumbprint(self.certificate)
 
     @property
     def is_attested(self) -> bool:
@@ -77,6 +96,7 @@ class AccessClaims:
     expires_at: int
     session_id: str | None
     jkt: str | None
+    x5t_s256: str | None
     attested_until: int | None
 
 
@@ -89,3 +109,14 @@ class TokenAnswer:
     expires_in_s: int
     scope: frozenset[str]
     refresh_token: str | None = None
+
+
+def certificate_thumbprint(certificate: bytes) -> str:
+    """`x5t#S256` of a certificate (DER): base64url of its SHA-256 (RFC 8705, section 3.1)."""
+    return base64url.encode(hashlib.sha256(certificate).digest())
+
+
+def confirmation(jkt: str | None, x5t_s256: str | None) -> dict[str, str]:
+    """`cnf`: what a token is bound to (RFC 9449, section 6.1; RFC 8705, section 3.1); empty for a bearer's."""
+    bound = {"jkt": jkt, "x5t#S256": x5t_s256}
+    return {name: value for name, value in bound.items() if value is not None}

@@ -105,6 +105,7 @@ class ClientCredentialsGrant:
             scope=scope,
             session_id=None,
             jkt=request.jkt,
+            x5t_s256=client.x5t_s256,
             not_after=None,
             attested_until=request.proven.attested_until,
             now=now,
@@ -123,6 +124,7 @@ def _answer(
     return sessions.answer(
         session,
         refreshable=REFRESH in request.proven.client.grants,
+        x5t_s256=request.proven.client.x5t_s256,
         attested_until=request.proven.attested_until,
         scope=scope,
     )

@@ -14,7 +14,7 @@ from admittance.errors import AuthenticationFailed, InvalidClient
 from admittance.server.access.answers import answering
 from admittance.server.access.client_authentication import ClientAuthentication
 from admittance.server.access.form import form, required
-from admittance.server.access.model import AccessClaims, Client, Session
+from admittance.server.access.model import AccessClaims, Client, Session, confirmation
 from admittance.server.access.rfc9068 import AccessTokens
 from admittance.server.access.scopes import show_scope
 from admittance.server.access.sessions import Sessions
@@ -84,8 +84,8 @@ class IntrospectionEndpoint:
             "jti": claims.token_id,
             "token_type": "Bearer" if claims.jkt is None else "DPoP",
         }
-        if claims.jkt is not None:
-            content["cnf"] = {"jkt": claims.jkt}
+        if cnf := confirmation(claims.jkt, claims.x5t_s256):
+            content["cnf"] = cnf
         return content
 
     def _refresh(self, session: Session) -> dict[str, Any]:

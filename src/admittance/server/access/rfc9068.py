@@ -1,4 +1,4 @@
-"""Access tokens as signed JWTs (RFC 9068), bound to a key by `cnf.jkt` (RFC 9449, section 6.1)."""
+"""Access tokens as signed JWTs (RFC 9068), bound by `cnf` to a key or a certificate."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 
 from admittance.errors import AuthenticationFailed
-from admittance.server.access.model import AccessClaims
+from admittance.server.access.model import AccessClaims, confirmation
 from admittance.server.access.scopes import show_scope
 from admittance.server.keys import jwt
 from admittance.server.keys.port import TokenKeyRing
@@ -39,6 +39,7 @@ class AccessTokens:
         scope: frozenset[str],
         session_id: str | None,
         jkt: str | None,
+        x5t_s256: str | None,
         not_after: int | None,
         attested_until: int | None,
         now: float,
@@ -62,8 +63,8 @@ class AccessTokens:
         }
         if session_id is not None:
             claims["sid"] = session_id
-        if jkt is not None:
-            claims["cnf"] = {"jkt": jkt}
+        if cnf := confirmation(jkt, x5t_s256):
+            claims["cnf"] = cnf
         if attested_until is not None:
             claims["attested_until"] = attested_until
         return jwt.signed(TYPE, claims, self._keys.signing(now)), expires_at - issued_at
@@ -113,6 +114,7 @@ class AccessTokens:
             expires_at=claims["exp"],
             session_id=claims.get("sid"),
             jkt=claims.get("cnf", {}).get("jkt"),
+            x5t_s256=claims.get("cnf", {}).get("x5t#S256"),
             attested_until=claims.get("attested_until"),
         )
 

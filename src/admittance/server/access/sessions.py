@@ -122,10 +122,14 @@ class Sessions:
         session: Session,
         *,
         refreshable: bool,
+        x5t_s256: str | None = None,
         attested_until: int | None = None,
         scope: frozenset[str] | None = None,
     ) -> TokenAnswer:
-        """Tokens of a session; `scope` may be narrower than the session's."""
+        """Tokens of a session; `scope` may be narrower than the session's.
+
+        The access token is bound to the certificate `x5t_s256`, by which the client proved itself.
+        """
         token, expires_in_s = self._tokens.issue(
             subject=session.account_id,
             client_id=session.client_id,
@@ -133,6 +137,7 @@ class Sessions:
             scope=session.scope if scope is None else scope,
             session_id=session.session_id,
             jkt=session.jkt,
+            x5t_s256=x5t_s256,
             not_after=session.expires_at,
             attested_until=attested_until,
             now=self._clock(),

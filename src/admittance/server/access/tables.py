@@ -12,6 +12,7 @@ oauth_clients = Table(
     Column("authentication", Text, nullable=False),
     Column("secret_mac", LargeBinary(32), nullable=True),
     Column("keys", Text, nullable=True),
+    Column("certificate", LargeBinary, nullable=True),
     Column("grants", Text, nullable=False),
     Column("redirect_uris", Text, nullable=False),
     Column("scope", Text, nullable=False),

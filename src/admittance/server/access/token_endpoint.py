@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from admittance.errors import UnauthorizedClient, UnsupportedGrantType
+from admittance.errors import InvalidRequest, UnauthorizedClient, UnsupportedGrantType
 from admittance.server.access.answers import answering
 from admittance.server.access.client_authentication import ClientAuthentication
 from admittance.server.access.form import Parameters, form, required
@@ -63,6 +63,8 @@ class TokenEndpoint:
             raise UnsupportedGrantType("This server has no such grant.")
         if grant_type not in proven.client.grants:
             raise UnauthorizedClient("The client is not registered for this grant.")
+        if proof is not None and proven.client.x5t_s256 is not None:
+            raise InvalidRequest("The client's tokens are bound to its certificate: send no DPoP proof.")
         if proven.client.is_public:
             proof = self._proofs.present(proof)
         answer = await grant.answer(TokenRequest(parameters, proven, proof))

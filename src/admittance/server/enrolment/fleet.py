@@ -27,14 +27,19 @@ PLACES_AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class OwnedDevice:
-    """A device as its owner sees it. `certificate` is the row of the newest one, if there is any; `attestation` what
-    a TPM proved for that. `is_online`: it is connected to a relay node; `last_seen_at` (Unix seconds) is now then."""
+    """A device as its owner sees it.
+
+    `certificate` is the row of the newest one, if there is any; `attestation` what a TPM proved for that.
+    `is_offline`: its model never reaches the server. `is_online`: it is connected to a relay node; `last_seen_at`
+    (Unix seconds) is now then.
+    """
 
     record: DeviceRecord
     display_name: str
     certificate: Row[Any] | None
     is_certificate_live: bool
     attestation: Row[Any] | None = None
+    is_offline: bool = False
     is_online: bool = False
     last_seen_at: int | None = None
 
@@ -158,12 +163,14 @@ class Fleet:
             and certificate.epoch == record.epoch
         )
         is_online, last_seen_at = _seen(record, place, now)
+        model = self._catalogue.find(record.model)
         return OwnedDevice(
             record=record,
             display_name=self._catalogue.display_name(record.model),
             certificate=certificate,
             is_certificate_live=is_live,
             attestation=attestation,
+            is_offline=model is not None and model.offline,
             is_online=is_online,
             last_seen_at=last_seen_at,
         )

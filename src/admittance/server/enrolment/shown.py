@@ -19,6 +19,7 @@ def shown_device(owned: OwnedDevice, *, in_full: bool = False, to_operator: bool
         "assurance": record.assurance,
         "epoch": record.epoch,
         "activated_at": record.activated_at,
+        "offline": owned.is_offline,
         "online": owned.is_online,
         "last_seen_at": owned.last_seen_at,
         "reported": record.reported,

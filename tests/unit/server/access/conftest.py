@@ -37,6 +37,7 @@ from admittance.server.keys.envelope import Envelope
 from admittance.server.keys.file import FileKeyEncryption, create_secret
 from admittance.server.problems import handlers
 from tests import logins
+from tests.client_certificates import ClientCertificate
 from tests.unit.server.accounts.conftest import ORIGIN, PASSWORD, ClientKey, FakeClock
 
 CALLBACK = "https://app.example/callback"
@@ -69,6 +70,18 @@ def confidential(client_id: str = "backup", **changes: Any) -> Client:
         **changes,
     }
     return Client(**values)
+
+
+def with_certificate(certificate: ClientCertificate, client_id: str = "reports", **changes: Any) -> Client:
+    """A client that proves itself by a certificate."""
+    values = {
+        "authentication": model.SELF_SIGNED,
+        "certificate": certificate.der,
+        "grants": frozenset({model.CLIENT_CREDENTIALS, model.REFRESH}),
+        "redirect_uris": (),
+        **changes,
+    }
+    return confidential(client_id, **values)
 
 
 def basic(client_id: str, secret: str) -> dict[str, str]:
