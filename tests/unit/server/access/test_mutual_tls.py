@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import jwt
 import msgspec
 import pytest
 import pytest_asyncio
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from sqlalchemy import insert
 
@@ -204,6 +207,18 @@ async def test_every_kind_of_certificate_that_may_be_registered_is_taken(world: 
     for name, certificate in kinds.items():
         await world.known(certificate)
         assert (await world.token(certificate, client_id=name)).status_code == 200
+
+
+async def test_what_openssl_makes_by_itself_is_taken(world: World) -> None:
+    key, path = world.folder / "openssl.key", world.folder / "openssl.pem"
+    made = ["-newkey", "rsa:2048", "-noenc", "-subj", "/CN=client", "-keyout", str(key), "-out", str(path)]
+    process = await asyncio.create_subprocess_exec("openssl", "req", "-x509", *made, stderr=subprocess.DEVNULL)
+    assert await process.wait() == 0
+    private = serialization.load_pem_private_key(key.read_bytes(), None)
+    certificate = ClientCertificate(x509.load_pem_x509_certificate(path.read_bytes()), private)
+    await world.clients.add(with_certificate(certificate, "openssl"), actor="operator")
+    await world.known(certificate)
+    assert (await world.token(certificate, client_id="openssl")).status_code == 200
 
 
 async def test_a_removed_client_gets_nothing_more(world: World) -> None:
