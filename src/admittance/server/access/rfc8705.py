@@ -16,6 +16,7 @@ from sqlalchemy import select
 from starlette.requests import Request
 
 from admittance.errors import InvalidClient, Malformed
+from admittance.server.access.client_authentication import Claim
 from admittance.server.access.form import Parameters
 from admittance.server.access.model import DEVICE_CODE, EXCHANGE, SELF_SIGNED, Client, certificate_thumbprint
 from admittance.server.access.tables import oauth_clients
@@ -37,11 +38,12 @@ _CERTIFICATES = select(oauth_clients.c.certificate).where(oauth_clients.c.certif
 class SelfSignedCertificate:
     """``self_signed_tls_client_auth``: the connection's certificate is the one that the client registered."""
 
-    def claimed(self, request: Request, parameters: Parameters) -> str | None:
-        return None if client_certificate(request.scope) is None else parameters.get("client_id")
+    def claim(self, request: Request, parameters: Parameters) -> Claim | None:
+        client_id = parameters.get("client_id")
+        return None if client_id is None or client_certificate(request.scope) is None else Claim(client_id)
 
     async def prove(
-        self, request: Request, _parameters: Parameters, client: Client | None, _proof: VerifiedProof | None
+        self, request: Request, _claim: Claim, client: Client | None, _proof: VerifiedProof | None
     ) -> int | None:
         shown = client_certificate(request.scope)
         registered = None if client is None else client.x5t_s256
