@@ -13,9 +13,9 @@ from starlette.routing import Route
 from admittance.errors import ClientAttestationRefused, ConfigurationError
 from admittance.server.access.attestation import ALGORITHMS, CHALLENGE_LABEL, AttestationVerifier, claimed_client
 from admittance.server.access.attester_keys import AttesterKeys, FetchedKeys, KeyFile
-from admittance.server.access.client_authentication import ATTESTED, Claim, Method
+from admittance.server.access.client_authentication import ATTESTED, Method
 from admittance.server.access.form import Parameters
-from admittance.server.access.model import Client
+from admittance.server.access.model import Claim, Client
 from admittance.server.accounts.dpop import Nonces, VerifiedProof
 from admittance.server.clock import Clock
 from admittance.server.foundation import Foundation

@@ -7,7 +7,6 @@ wrong proofs look the same.
 import binascii
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import unquote_plus
 
@@ -16,20 +15,12 @@ from starlette.requests import Request
 from admittance.errors import InvalidClient, InvalidRequest
 from admittance.server.access.clients import Clients
 from admittance.server.access.form import Parameters
-from admittance.server.access.model import Client, ProvenClient
+from admittance.server.access.model import Claim, Client, ProvenClient
 from admittance.server.accounts.dpop import VerifiedProof
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ATTESTED = "attest_jwt_client_auth_dpop"
 _FAILED = "The client is unknown, or its authentication does not hold."
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Who a request says that its client is, and the secret or assertion that it shows for it."""
-
-    client_id: str
-    shown: str = field(default="", repr=False)
 
 
 class Method(Protocol):

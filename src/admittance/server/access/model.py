@@ -61,6 +61,14 @@ class Client:
         return self.authentication == "attest_jwt_client_auth_dpop"
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who a request says that its client is, and the secret or assertion that it shows for it."""
+
+    client_id: str
+    shown: str = field(default="", repr=False)
+
+
 @dataclass(frozen=True)
 class ProvenClient:
     """A client that has proven itself for one request; `attested_until` is the Unix time its attestation ends."""

@@ -13,9 +13,9 @@ from joserfc.jwk import KeySet
 from starlette.requests import Request
 
 from admittance.errors import AuthenticationFailed, InvalidClient
-from admittance.server.access.client_authentication import ASSERTION_TYPE, Claim
+from admittance.server.access.client_authentication import ASSERTION_TYPE
 from admittance.server.access.form import Parameters
-from admittance.server.access.model import Client
+from admittance.server.access.model import Claim, Client
 from admittance.server.accounts.dpop import VerifiedProof
 from admittance.server.accounts.replays import ReplayCache
 from admittance.server.clock import Clock

@@ -16,9 +16,8 @@ from sqlalchemy import select
 from starlette.requests import Request
 
 from admittance.errors import InvalidClient, Malformed
-from admittance.server.access.client_authentication import Claim
 from admittance.server.access.form import Parameters
-from admittance.server.access.model import DEVICE_CODE, EXCHANGE, SELF_SIGNED, Client, certificate_thumbprint
+from admittance.server.access.model import DEVICE_CODE, EXCHANGE, SELF_SIGNED, Claim, Client, certificate_thumbprint
 from admittance.server.access.tables import oauth_clients
 from admittance.server.accounts.dpop import VerifiedProof
 from admittance.server.database import Database
