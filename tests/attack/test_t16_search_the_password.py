@@ -39,7 +39,16 @@ from tests.attack.world import Device
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-TABLES = {"accounts", "audit", "invites", "login_throttles", "proofs_seen", "tokens", "trusted_apps"}
+TABLES = {
+    "accounts",
+    "audit",
+    "invites",
+    "login_throttles",
+    "proofs_seen",
+    "oauth_codes",
+    "oauth_sessions",
+    "trusted_apps",
+}
 """Where an invitation, its acceptance and two logins leave something; the module tells what."""
 
 METER = """
