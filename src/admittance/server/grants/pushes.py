@@ -49,10 +49,6 @@ class Devices(Protocol):
         ...
 
 
-class NotAcknowledged(Unavailable):
-    """The device took a push for wrong, or is of another epoch."""
-
-
 @dataclass(frozen=True)
 class _Change:
     """A push, and whether it tells everything."""
@@ -171,7 +167,7 @@ class Pushes:
             access = await key_store.find(connection, device_id)
             record = await registry.find(connection, device_id)
             if access is None or record is None or record.epoch != access.epoch or record.state != "active":
-                raise NotAcknowledged("There is nothing to tell this device now.")
+                raise Unavailable("There is nothing to tell this device now.")
             if not access.is_behind:
                 return access.acknowledged
             base = 0 if whole else access.acknowledged
@@ -193,7 +189,7 @@ class Pushes:
         async with self._database.transaction() as connection:
             access = await key_store.find(connection, device_id, lock=True)
             if access is None or access.epoch != state.epoch:
-                raise NotAcknowledged("The device is of another epoch.")
+                raise Unavailable("The device is of another epoch.")
             if state.sequence > access.sequence:
                 await key_store.overtake(connection, access, state.sequence, int(now))
                 log.warning("access_sequence_overtaken", device_id=device_id, sequence=state.sequence)
@@ -237,10 +233,10 @@ def _post(push: AccessPush) -> CoapMessage:
 
 
 def _state(response: CoapMessage) -> AccessState:
-    """Raises `NotAcknowledged`."""
+    """Raises `Unavailable`."""
     if not codes.is_success(response.code):
-        raise NotAcknowledged(f"The device refused what it was told ({codes.text(response.code)}).")
+        raise Unavailable(f"The device refused what it was told ({codes.text(response.code)}).")
     try:
         return message.decode(response.payload, AccessState)
     except Malformed:
-        raise NotAcknowledged("The device gave an answer that is none.") from None
+        raise Unavailable("The device gave an answer that is none.") from None

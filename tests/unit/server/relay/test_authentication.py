@@ -197,7 +197,7 @@ async def test_an_operator_may_not_talk_with_anothers_device(site: Site, lamp: E
 
 
 async def issued(site: Site, login: Login, device_id: str) -> bytes:
-    return await site.services.tickets.issue(login.session_id, device_id)
+    return await site.services.tickets.issue(login.session_id, device_id, None)
 
 
 async def with_ticket(site: Site, device_id: str, given: bytes) -> WebSocket:

@@ -71,7 +71,7 @@ async def test_another_account_learns_nothing(people: AsyncClient, site: Site, l
 
 async def test_only_so_many_tickets_wait(people: AsyncClient, site: Site, app: Login, lamp: Enrolled) -> None:
     for _ in range(MAX_OPEN_TICKETS):
-        await site.services.tickets.issue(app.session_id, lamp.device_id)
+        await site.services.tickets.issue(app.session_id, lamp.device_id, None)
     assert (await ask(people, site, app, lamp.device_id)).status_code == 429
     site.world.clock.pass_s(30)
     assert (await ask(people, site, app, lamp.device_id)).status_code == 201
