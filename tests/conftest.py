@@ -15,12 +15,16 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from admittance.demo.postgres import postgres
 from admittance.server.database import Database
 from tests.nats import NatsServer, nats_server
-from tests.turns import run_id_of, turn
+from tests.turns import run_id_of, turn, with_their_turn_first
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name a test by its parameter where that is bytes, which may be drawn at import and differ between processes."""
     return argname if isinstance(val, bytes) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = with_their_turn_first(items)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,6 +1,7 @@
 """Turns of the processes that run tests side by side: a test that holds a program to a time gets the machine alone.
 
-Such a test has the mark ``alone``. It waits until the others' tests have ended, and none begins before it has.
+Such a test has the mark ``alone``. It waits until the others' tests have ended, and none begins before it has. The
+files with such tests come first: who waits runs no event loop, so what lives in one for several tests would be silent.
 """
 
 import fcntl
@@ -31,3 +32,9 @@ def run_id_of(config: pytest.Config) -> str | None:
     """What the processes of one run have in common; None where there is one alone."""
     workerinput: dict[str, str] | None = getattr(config, "workerinput", None)
     return None if workerinput is None else workerinput["testrunuid"]
+
+
+def with_their_turn_first(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The tests in the same order, but first the files in which a test has the mark ``alone``."""
+    files = {item.path for item in items if item.get_closest_marker("alone")}
+    return sorted(items, key=lambda item: item.path not in files)

@@ -56,10 +56,11 @@ async def test_after_a_reset_only_the_hardware_is_the_same(world: World) -> None
     seen = len(agent.events)
     await ask(world.state, "reset")
     await agent.event("code_shown", seen)
+    seen = len(agent.events)
     phone = await world.meet()
     await phone.configure(purpose="reprovision", ticket=b"2" * 32)
     await phone.send_network(1, HOME)
-    await agent.event("status", seen)
+    await agent.event("enrolled", seen)
     first, second = tpm_server(world).attestation_keys[0], tpm_server(world).attestation_keys[-1]
     after = record(world)
     assert first != second
