@@ -1,7 +1,7 @@
 """Turns of the processes that run tests side by side: a test that holds a program to a time gets the machine alone.
 
 Such a test has the mark ``alone``. It waits until the others' tests have ended, and none begins before it has. The
-files with such tests come first: who waits runs no event loop, so what lives in one for several tests would be silent.
+files with such tests come first: who waits runs no event loop, and what lives in one for several tests would be mute.
 """
 
 import fcntl

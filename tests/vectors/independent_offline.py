@@ -114,7 +114,8 @@ def check_time(claims: Any, check: Vector) -> None:
         require(tag == expected and 0 <= first_seen - int.from_bytes(made_at) <= 900, "WrongNonce")
         require(claims[-65537][1] > check["seen"], "Expired")
         require(check["monotonic"] < first_seen + claims[40], "Expired")
+    now = max(check["unix"], claims[6])
     if check["trusted"]:
-        require(check["unix"] >= claims[5], "OutsideWindow")
-    require(check["unix"] < claims[4], "Expired")
+        require(now >= claims[5], "OutsideWindow")
+    require(now < claims[4], "Expired")
     require(check["trusted"] or 40 in claims, "TimeUnknown")

@@ -103,11 +103,13 @@ def offline_vectors() -> Vector:
     rows: list[tuple[str, bytes, str, Vector]] = [
         ("by the clock", good, "ok", {}),
         ("at its first second", good, "ok", {"unix": GRANT.not_before}),
+        ("issued just now, by a clock that lags", changed(not_before=ISSUED_AT), "ok", {"unix": ISSUED_AT - 2}),
         ("at its last second", good, "ok", {"unix": GRANT.expires_at - 1}),
         ("signed by the next key", token(key=NEXT_KEY), "ok", {}),
         ("without a clock, by the device's nonce", with_nonce, "ok", NO_CLOCK),
         ("with a nonce, by the clock too", with_nonce, "ok", {}),
         ("at the last second of exi", with_nonce, "ok", NO_CLOCK | {"first_seen_at": 150, "monotonic": 749}),
+        ("issued just now for later, by a clock that lags", good, "OutsideWindow", {"unix": ISSUED_AT - 2}),
         ("a second too early", good, "OutsideWindow", {"unix": GRANT.not_before - 1}),
         ("expired", good, "Expired", {"unix": GRANT.expires_at}),
         ("exi is over", with_nonce, "Expired", NO_CLOCK | {"first_seen_at": 150, "monotonic": 750}),

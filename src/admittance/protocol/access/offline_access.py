@@ -2,14 +2,15 @@
 
 A device that knows the time checks ``exp`` and ``nbf``. One that doesn't takes only tokens that carry a nonce of its
 own (``cnonce``), and counts ``exi`` on its monotonic clock from when it first saw the token (RFC 9200, section
-5.10.3). What a signed message says of the time is a floor: a time that has certainly passed.
+5.10.3). What a signed message says of the time is a floor: a time that has certainly passed. So a clock that lags by
+a second, as one that was told full seconds does, takes a token that was issued just now.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from admittance.errors import Expired, NotFound, OutsideWindow, QuotaExceeded, TimeUnknown, WrongEpoch
 from admittance.protocol.access.device_nonces import DeviceNonces
@@ -87,6 +88,7 @@ class OfflineAccess:
         """
         self._check_epoch(epoch)
         token = verify(data, self.audience(), Standing(epoch, self.record.lowest_sequence))
+        at = replace(at, unix=max(at.unix, token.issued_at))
         known = self._accepted.get(token.key.token)
         if known is None:
             known = self._first_seen(token, at)
@@ -115,7 +117,7 @@ class OfflineAccess:
         self.begin_epoch(told.epoch)
         if told.epoch == self.record.epoch:
             lowest = max(self.record.lowest_sequence, told.lowest_sequence)
-            self.record = replace(self.record, lowest_sequence=lowest)
+            self.record = structs.replace(self.record, lowest_sequence=lowest)
             self._accepted = {token: each for token, each in self._accepted.items() if each.token.sequence >= lowest}
         self.floor = max(self.floor, told.issued_at)
 
@@ -139,7 +141,7 @@ class OfflineAccess:
         if token.sequence <= self._expired:
             raise Expired("This token was used before, and has expired since.")
         self._make_room(at)
-        self.record = replace(self.record, seen=max(self.record.seen, token.sequence))
+        self.record = structs.replace(self.record, seen=max(self.record.seen, token.sequence))
         return _Accepted(token, at.monotonic + token.exi_s)
 
     def _check(self, accepted: _Accepted, at: Instant) -> None:
