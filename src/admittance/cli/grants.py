@@ -15,8 +15,8 @@ from admittance.client.session_store import SessionStore
 
 _YEAR_S = 365 * 86_400
 
-# A grant's id is base64url, and may begin with a hyphen as options do.
-ANY_ID = {"ignore_unknown_options": True}
+# A grant's id is base64url, and may begin with a hyphen as options do; each of its letters would be a short option.
+ANY_ID = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 
 
 @click.group()

@@ -67,6 +67,7 @@ class Site:
     def refusal(self, *arguments: str, stdin: str = "", profile: str = "profile") -> tuple[int, str]:
         """Exit code and error of a command that must fail, which it prints with ``--json``."""
         failed = self.admit(*arguments, "--json", stdin=stdin, profile=profile)
+        assert failed.exit_code != 0, failed.output
         return failed.exit_code, json.loads(failed.stdout)["error"]
 
     def text(self, *arguments: str, stdin: str = "", profile: str = "profile") -> str:

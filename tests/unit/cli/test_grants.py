@@ -99,7 +99,8 @@ def test_what_does_not_go_together_is_wrong_usage(site: Site, device_id: str) ->
 
 @pytest.mark.parametrize("command", ["show", "revoke", "history"])
 def test_the_id_of_a_grant_may_begin_as_options_do(site: Site, command: str) -> None:
-    assert site.refusal("grants", command, "-AAAAAAAAAAAAAAAAAAAAA", profile="owner") == (5, "not_found")
+    for grant in ("-AAAAAAAAAAAAAAAAAAAAA", "-hAAAAAAAAAAAAAAAAAAAA", "--hAAAAAAAAAAAAAAAAAAA"):
+        assert site.refusal("grants", command, grant, profile="owner") == (5, "not_found")
 
 
 @pytest.mark.parametrize(
