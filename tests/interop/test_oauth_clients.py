@@ -21,8 +21,8 @@ from jwcrypto.jwt import JWT
 from oauthlib.oauth2 import DeviceClient, WebApplicationClient
 
 from admittance.client.dpop import DpopKey
-from tests.oauth_site import REDIRECT_URI, Server, oauth_server
 from tests.interop.peers import Peer
+from tests.oauth_site import REDIRECT_URI, Server, oauth_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
