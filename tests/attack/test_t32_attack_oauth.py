@@ -8,7 +8,17 @@ import pytest
 import pytest_asyncio
 
 from admittance.client.oauth.pkce import Pkce
-from tests.attack.oauth_site import CALLBACK, Browser, RegisteredClient, answer_of, app, code_form, hidden, request_of
+from tests.attack.oauth_site import (
+    CALLBACK,
+    Browser,
+    RegisteredClient,
+    answer_of,
+    app,
+    code_form,
+    hidden,
+    register,
+    request_of,
+)
 from tests.attack.site import ON_SQLITE, Login, Site, code_of, new_key
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), ON_SQLITE]
@@ -239,3 +249,10 @@ async def test_nothing_leaks_by_referrer_or_cache(site: Site, victim: Login, cli
         assert each.headers["referrer-policy"] == "no-referrer"
         assert each.headers["cache-control"] == "no-store"
     assert answer.content == b""
+    options = ("--authentication", "client_secret_basic", "--grant", "client_credentials", "--scope", "reports")
+    backend = await register(site, "Reports", *options)
+    auth, asked = (backend.client_id, backend.secret), {"grant_type": "client_credentials"}
+    token = await site.attacker.post("/oauth/token", data=asked, auth=auth)
+    assert token.json()["access_token"]
+    for each in (token, await site.attacker.post("/oauth/token", data=asked, auth=(backend.client_id, "A" * 43))):
+        assert each.headers["cache-control"] == "no-store"
