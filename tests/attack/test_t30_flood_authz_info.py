@@ -23,6 +23,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DEVICE_KB = 4096
 PATIENCE_S = 20.0
+FLOOD_S = 8.0
+CONTEXTS = 1000
+FEW = 24
+"""Fewer sources than a device has room for peers: one alone could have many contexts."""
+
 OPTIONS = (*path_options(AUTHZ_INFO_PATH), *ACE_FORMAT)
 
 
@@ -60,6 +65,31 @@ async def test_a_flood_of_tokens(granting: Site, tmp_path: Path) -> None:
         assert await order(granting, newcomer, tmp_path, said[5]) is None
     assert all(carried_out(granting).count(each) == 1 for each in said)
     assert {use.grant: use.used for use in (await granting.state()).used}[key.grant] == 5
+
+
+async def test_a_flood_of_one_token_that_somebody_saw(granting: Site, tmp_path: Path) -> None:
+    """Each question makes a context that nobody proves: they take little of the device, and a newcomer gets in among
+    them. No other strangers were there before, whose places a newcomer would get."""
+    await granting.power_cut()
+    await granting.power_up()
+    seen, newcomer = granting.granted(), granting.granted()
+    await granting.push(seen, newcomer)
+
+    def question() -> CoapMessage:
+        posted = AuthzInfo(seen.token, os.urandom(8), b"\x05")
+        return CoapMessage(codes.POST, os.urandom(4), OPTIONS, posted.encode())
+
+    said = new_order()
+    async with Datagrams.from_many(addresses(63, FEW), granting.address) as datagrams:
+        with growing_less_than(DEVICE_KB, granting.agent.pid):
+            flooding = asyncio.create_task(datagrams.flood(question, [b""]))
+            await asyncio.sleep(FLOOD_S)
+            refusal = await order(granting, newcomer, tmp_path, said)
+            flooding.cancel()
+            await asyncio.gather(flooding, return_exceptions=True)
+        assert datagrams.answers > CONTEXTS
+    assert refusal is None
+    assert carried_out(granting).count(said) == 1
 
 
 async def test_questions_without_a_token_are_not_answered_with_more_than_they_are(granting: Site) -> None:

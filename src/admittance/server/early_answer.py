@@ -9,6 +9,8 @@ import asyncio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from admittance.server.whole import IS_HERE
+
 MAX_UNREAD_BYTES = 64 * 1024
 UNREAD_TIMEOUT_S = 2.0
 
@@ -23,6 +25,9 @@ class EarlyAnswer:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if IS_HERE in scope.get("extensions", ()):
+            await self._application(scope, receive, send)
+            return
         body = _Body(receive)
 
         async def send_after_body(message: Message) -> None:
