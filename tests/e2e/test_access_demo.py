@@ -5,8 +5,6 @@ import json
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.demo_traces import processes_naming
 
 ADMIT = (sys.executable, "-m", "admittance")
@@ -45,7 +43,6 @@ STEPS = [
 ]
 
 
-@pytest.mark.alone
 async def test_the_demonstration_shows_every_step_and_holds(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     demo = await asyncio.create_subprocess_exec(

@@ -7,8 +7,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.demo_traces import processes_naming
 
 ADMIT = (sys.executable, "-m", "admittance")
@@ -31,7 +29,6 @@ SECRETS = ("password", "typed")
 CONFIGURATION = 6
 
 
-@pytest.mark.alone
 async def test_the_demonstration_shows_every_step_and_holds(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     demo = await asyncio.create_subprocess_exec(

@@ -6,8 +6,6 @@ import signal
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.demo_traces import processes_naming
 
 ADMIT = (sys.executable, "-m", "admittance")
@@ -30,7 +28,6 @@ STEPS = {
 }
 
 
-@pytest.mark.alone
 async def test_the_demonstration_shows_every_step_and_holds(tmp_path: Path) -> None:
     demo = await asyncio.create_subprocess_exec(
         *(*ADMIT, "demo", "onboarding", "--json", "--keep", str(tmp_path / "demo")), stdout=asyncio.subprocess.PIPE
