@@ -1,7 +1,9 @@
 """`admit account`."""
 
 import asyncio
+import threading
 import time
+import webbrowser
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
@@ -122,6 +124,7 @@ def accept(
 
 @account.command()
 @click.argument("email", required=False)
+@click.option("--browser", "in_browser", is_flag=True, help="Log in in a browser on this machine.")
 @click.option("--device", "by_device", is_flag=True, help="Show a code to enter in a browser, on any machine.")
 @click.option("--server", "origin", required=True, help="The server: https://host or https://host:port.")
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Trust only these CAs.")
@@ -130,6 +133,7 @@ def accept(
 @json_option
 def login(
     email: str | None,
+    in_browser: bool,
     by_device: bool,
     origin: str,
     ca_file: Path | None,
@@ -137,13 +141,14 @@ def login(
     store: SessionStore,
     as_json: bool,
 ) -> None:
-    """Log in as EMAIL, or by a code. A login by code sets up no devices and lets nobody in.
+    """Log in as EMAIL, in a browser, or by a code. A login by code sets up no devices and lets nobody in.
 
     The tokens that are kept are of no use without this profile's key.
 
     \b
     Examples:
       admit account login anna@example.org --server https://admittance.example
+      admit account login --browser --server https://admittance.example
       admit account login --device --server https://admittance.example
       admit account login anna@example.org --server https://localhost:8443 --ca-file people-ca.pem \\
         --password-file password.txt --profile ./phone
@@ -151,23 +156,30 @@ def login(
     origin = check_origin(origin)
     ca_pem = read_ca_file(ca_file)
     trust = trust_context(ca_pem)
-    if by_device == (email is not None):
-        raise click.UsageError("Give your EMAIL, or --device to log in by a code.")
+    if (email is not None) + in_browser + by_device != 1:
+        raise click.UsageError("Give your EMAIL, or --browser to log in there, or --device to log in by a code.")
     password = None if email is None else read_password(password_file, "Password")
     key = store.key()
 
-    def show(begun: DeviceAuthorization) -> None:
+    def show_code(begun: DeviceAuthorization) -> None:
         text = f"Open {begun.verification_uri} and enter {begun.user_code}"
         shown = {"verification_uri": begun.verification_uri, "user_code": begun.user_code}
         emit(shown if as_json else text, as_json)
 
+    def open_page(url: str) -> None:
+        text = f"Log in in the browser on this machine. If none has opened, open {url}"
+        emit({"authorization_url": url} if as_json else text, as_json)
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
     async def work() -> None:
         attested = Attestations(store.directory, key).headers
         async with ApiClient(origin, key=key, trust=trust, attested=attested) as client:
-            if email is None or password is None:
-                tokens = await client.login_by_device(show)
-            else:
+            if email is not None and password is not None:
                 tokens = await client.login(email, password)
+            elif in_browser:
+                tokens = await client.login_in_browser(open_page)
+            else:
+                tokens = await client.login_by_device(show_code)
             mine = await client.account()
         expires_at = int(time.time()) + tokens.expires_in
         store.save(

@@ -22,6 +22,7 @@ from admittance.client.oauth.authorization_server import (
     TokenAnswer,
     not_attested,
 )
+from admittance.client.oauth.browser_login import BrowserLogin
 from admittance.client.oauth.device_grant import DeviceAuthorization, DeviceGrant
 from admittance.client.oauth.prover import Prover
 from admittance.client.session_store import Session, SessionStore
@@ -133,9 +134,14 @@ class ApiClient:
 
     async def login(self, email: str, password: str) -> TokenAnswer:
         """Get tokens; this client carries them from now on."""
-        answer = await self._server.login(email, password)
-        self._access_token, self._refresh_token = answer.access_token, answer.refresh_token
-        return answer
+        return self._take(await self._server.login(email, password))
+
+    async def login_in_browser(self, show: Callable[[str], None]) -> TokenAnswer:
+        """Get tokens by a browser on this machine; `show` gets the address to open in it.
+
+        Raises `AuthenticationFailed` when the person said no, or gave no answer in time.
+        """
+        return self._take(await BrowserLogin(self._server, self.origin).run(show))
 
     async def login_by_device(self, show: Callable[[DeviceAuthorization], None]) -> TokenAnswer:
         """Get tokens by the device grant; `show` tells the person where to enter which code.
@@ -145,9 +151,7 @@ class ApiClient:
         grant = DeviceGrant(self._server)
         begun = await grant.begin()
         show(begun)
-        answer = await grant.finish(begun)
-        self._access_token, self._refresh_token = answer.access_token, answer.refresh_token
-        return answer
+        return self._take(await grant.finish(begun))
 
     async def logout(self) -> None:
         """End the login at the server, with all its tokens."""
@@ -342,6 +346,10 @@ class ApiClient:
     def take_nonce(self, nonce: str) -> None:
         """Carry the server's nonce in the next proofs (RFC 9449, section 8)."""
         self._prover.take({"dpop-nonce": nonce})
+
+    def _take(self, answer: TokenAnswer) -> TokenAnswer:
+        self._access_token, self._refresh_token = answer.access_token, answer.refresh_token
+        return answer
 
     def _carry(self, session: Session) -> None:
         self._access_token, self._refresh_token = session.access_token, session.refresh_token
