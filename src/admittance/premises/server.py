@@ -4,12 +4,11 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from admittance.errors import AdmittanceError, Conflict, Malformed, NetworkFailure, Unreachable
 from admittance.premises import protocol
 from admittance.premises.config import Premises
-from admittance.premises.sockets import bind_private
+from admittance.premises.sockets import PrivateServer
 from admittance.premises.world import ToStation, ToUplink, World
 from admittance.wire.message import Message
 
@@ -34,37 +33,9 @@ class PremisesServer:
         self._world = World(premises)
         self._stations: dict[bytes, _Attached] = {}
         self._writers: dict[int, list[asyncio.StreamWriter]] = {}
-        self._handlers: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
-        self._path: Path | None = None
-
-    async def start(self, path: Path) -> None:
-        """Listen on `path` (mode 0600). A stale socket file is replaced; a live one raises `Conflict`."""
-        self._server = await asyncio.start_unix_server(self._accept, sock=bind_private(path))
-        self._path = path
-
-    async def close(self) -> None:
-        """End every connection and remove the socket file."""
-        if self._server is None or self._path is None:
-            return
-        self._server.close()
-        for handler in tuple(self._handlers):
-            handler.cancel()
-        await asyncio.gather(*self._handlers, return_exceptions=True)
-        await self._server.wait_closed()
-        self._path.unlink(missing_ok=True)
-        self._server = None
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._handlers.add(task)
-        try:
-            await self._serve(reader, writer)
-        except (Malformed, ConnectionError, TimeoutError, asyncio.CancelledError):
-            writer.transport.abort()
-        finally:
-            self._handlers.discard(task)
+        self._connections = PrivateServer(self._serve, (Malformed, ConnectionError, TimeoutError))
+        self.start = self._connections.start
+        self.close = self._connections.close
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(OPENING_TIMEOUT_S):

@@ -162,25 +162,11 @@ class OnlineDeviceTokens:
             grant=grant.grant_id,
         )
         expires_at = chosen.expires_at(now, request.attested_until)
-        await key_store.add_key(
-            connection,
-            PossessionKey(
-                token=token,
-                device_id=request.device_id,
-                grant_id=grant.grant_id,
-                epoch=access.epoch,
-                account_id=request.account_id,
-                client_id=request.client_id,
-                session_id=request.session_id,
-                sealed=self._envelope.seal(secret, key_context(token)),
-                permissions=chosen.permissions,
-                name=grant.terms.name,
-                uses=uses,
-                not_before=chosen.interval.begins_at,
-                expires_at=expires_at,
-                added=sequence,
-            ),
+        sealed = self._envelope.seal(secret, key_context(token))
+        key = key_of(
+            request, access, chosen, token=token, sealed=sealed, uses=uses, expires_at=expires_at, added=sequence
         )
+        await key_store.add_key(connection, key)
         details: dict[str, Detail] = {
             "device": request.device_id,
             "client": request.client_id,
@@ -264,6 +250,36 @@ async def locked(connection: AsyncConnection, request: DeviceTokenRequest, now: 
     if record.state != "active" or record.reported == "stolen" or record.owner(now) is None:
         raise NotFound(_NO_GRANT)
     return access
+
+
+def key_of(
+    request: DeviceTokenRequest,
+    access: AccessRecord,
+    chosen: Chosen,
+    *,
+    token: bytes,
+    sealed: bytes,
+    uses: int,
+    expires_at: int,
+    added: int,
+) -> PossessionKey:
+    """The key that a token is bound to, as it is stored: for who asked, under what was chosen."""
+    return PossessionKey(
+        token=token,
+        device_id=request.device_id,
+        grant_id=chosen.grant.grant_id,
+        epoch=access.epoch,
+        account_id=request.account_id,
+        client_id=request.client_id,
+        session_id=request.session_id,
+        sealed=sealed,
+        permissions=chosen.permissions,
+        name=chosen.grant.terms.name,
+        uses=uses,
+        not_before=chosen.interval.begins_at,
+        expires_at=expires_at,
+        added=added,
+    )
 
 
 async def _lock_session(connection: AsyncConnection, session_id: str, now: float) -> None:

@@ -25,8 +25,8 @@ from admittance.server.devices import store as registry
 from admittance.server.grants import key_store, store
 from admittance.server.grants.actions import actions_of
 from admittance.server.grants.choosing import Chosen, choose
-from admittance.server.grants.device_tokens import TOKEN_BYTES, locked
-from admittance.server.grants.key_store import AccessRecord, PossessionKey
+from admittance.server.grants.device_tokens import TOKEN_BYTES, key_of, locked
+from admittance.server.grants.key_store import AccessRecord
 from admittance.server.grants.offline_jwt import encode_jwt
 from admittance.server.grants.pushes import key_context
 from admittance.server.grants.service import subject_of
@@ -122,25 +122,11 @@ class OfflineDeviceTokens:
         grant, token = chosen.grant, self._random(TOKEN_BYTES)
         sequence = await key_store.advance(connection, access, int(now))
         expires_at = chosen.expires_at(now, request.attested_until)
-        await key_store.add_key(
-            connection,
-            PossessionKey(
-                token=token,
-                device_id=request.device_id,
-                grant_id=grant.grant_id,
-                epoch=access.epoch,
-                account_id=request.account_id,
-                client_id=request.client_id,
-                session_id=request.session_id,
-                sealed=self._envelope.seal(secret, key_context(token)),
-                permissions=chosen.permissions,
-                name=grant.terms.name,
-                uses=0,
-                not_before=chosen.interval.begins_at,
-                expires_at=expires_at,
-                added=sequence,
-            ),
+        sealed = self._envelope.seal(secret, key_context(token))
+        key = key_of(
+            request, access, chosen, token=token, sealed=sealed, uses=0, expires_at=expires_at, added=sequence
         )
+        await key_store.add_key(connection, key)
         await self._audit.append(
             connection,
             event="grant.token_issued",
