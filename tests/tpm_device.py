@@ -6,13 +6,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from tpm2_pytss.constants import TPM2_ALG, TPMA_OBJECT
+from tpm2_pytss.types import TPM2B_PUBLIC, TPM2B_SENSITIVE, TPMT_ASYM_SCHEME
+
 from admittance.maker.tpm import manufacture
 from admittance.protocol.enrolment.attested import build_attested_csr
 from admittance.protocol.enrolment.building import sign_request
 from admittance.protocol.sealing import ClassicSealKey
 from admittance.protocol.signing import Signer
 from admittance.protocol.tpm.session import sign_session, signing_input
-from admittance.tpm.keys import TpmKeys
+from admittance.tpm.connection import Key
+from admittance.tpm.keys import TpmKeys, _attestation, _certified
 from admittance.tpm.software import software_tpm
 from admittance.wire.birth import EkKind
 from admittance.wire.csr_attestation import TpmStatement
@@ -76,6 +82,27 @@ class TpmDevice(FakeDevice):
             epoch=self.epoch,
         )
         return sign_session(self.tpm.signer(kept), data)
+
+
+def certified_from_outside(tpm: TpmKeys, label: bytes, key: ec.EllipticCurvePrivateKey, nonce: bytes) -> TpmStatement:
+    """What this TPM certifies of a key that was made in software and loaded into it (TPM2_LoadExternal)."""
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    public_pem = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    public = TPM2B_PUBLIC.from_pem(
+        public_pem,
+        objectAttributes=TPMA_OBJECT.SIGN_ENCRYPT | TPMA_OBJECT.USERWITHAUTH,
+        scheme=TPMT_ASYM_SCHEME(scheme=TPM2_ALG.NULL),
+    )
+    with tpm._conversation() as conversation, _attestation(conversation, label) as ak:
+        handle = conversation.esapi.load_external(public, TPM2B_SENSITIVE.from_pem(pem))
+        try:
+            return _certified(conversation, Key(handle, public), ak, nonce)
+        finally:
+            conversation.esapi.flush_context(handle)
 
 
 def tpm_device(tcti: str, model: str = "lamp") -> TpmDevice:

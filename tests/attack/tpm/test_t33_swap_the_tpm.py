@@ -5,16 +5,24 @@ identity certificate; every byte of a request. Goal: a certificate for a device 
 import dataclasses
 import os
 
+import httpx
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from admittance.protocol.enrolment.attested import build_attested_csr
 from admittance.protocol.enrolment.building import sign_request
 from admittance.protocol.signing import SoftwareSigner
 from admittance.wire.csr_attestation import TpmStatement
 from admittance.wire.enrolment import EnrolmentRequest, TpmProof
+from admittance.wire.tpm import algorithms as alg
+from admittance.wire.tpm.attest import Attest
+from admittance.wire.tpm.public import Public
+from admittance.wire.tpm.signature import EcdsaSignature
 from tests.attack.site import code_of, invented, new_key, seen
 from tests.attack.tpm_site import KIOSK, METER, TpmSite
-from tests.tpm_device import TpmDevice
+from tests.tpm_device import TpmDevice, certified_from_outside
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -92,6 +100,70 @@ async def test_a_software_key_is_not_certified_by_anybodys_tpm(tpms: TpmSite, vi
     bare = await tpms.site.enrol(victim)
     assert (bare.status_code, code_of(bare)) == (403, "attestation_missing")
     assert await _certificates(tpms) == before
+
+
+async def test_a_statement_that_no_tpm_made_is_refused(tpms: TpmSite, victim: TpmDevice) -> None:
+    """An oracle for all that the victim's TPM does (malware on the device), and a key in software: a statement about
+    that key, with the signature of another statement and with one by a key of the attacker's."""
+    before = await _certificates(tpms)
+    nonce = await tpms.site.nonce(victim.device_id)
+    genuine, identity = victim.tpm.attest(victim.attestation_label, victim.tpm.make_key(), nonce, "")
+    software = new_key()
+    area = _area_of(software.public_key(), genuine)
+    statement = Attest.decode(genuine.attest)
+    named = dataclasses.replace(statement.attested, name=Public.decode(area).name)
+    attest = dataclasses.replace(statement, attested=named).encode()
+    r, s = decode_dss_signature(new_key().sign(attest, ec.ECDSA(hashes.SHA256())))
+    by_another = EcdsaSignature(alg.SHA256, r.to_bytes(32), s.to_bytes(32)).encode()
+    for forged, refusal in (
+        (TpmStatement(attest, genuine.signature, area), (401, "authentication_failed")),
+        (TpmStatement(attest, by_another, area), (401, "authentication_failed")),
+        (dataclasses.replace(genuine, public=area), (403, "name_mismatch")),
+    ):
+        answer = await _with_software_key(tpms, victim, software, nonce, (forged, identity))
+        assert (answer.status_code, code_of(answer)) == refusal
+    assert await _certificates(tpms) == before
+
+
+async def test_a_key_that_can_leave_the_tpm_is_refused(tpms: TpmSite, victim: TpmDevice) -> None:
+    """Malware loads a key of its own into the victim's TPM, which certifies it then, as one from outside."""
+    before = await _certificates(tpms)
+    nonce, software = await tpms.site.nonce(victim.device_id), new_key()
+    _, identity = victim.tpm.attest(victim.attestation_label, victim.tpm.make_key(), nonce, "")
+    statement = certified_from_outside(victim.tpm, victim.attestation_label, software, nonce)
+    answer = await _with_software_key(tpms, victim, software, nonce, (statement, identity))
+    assert (answer.status_code, code_of(answer)) == (403, "key_attributes_refused")
+    assert await _certificates(tpms) == before
+
+
+async def test_statements_of_an_earlier_enrolment_are_refused(tpms: TpmSite, victim: TpmDevice) -> None:
+    before, kept = await _certificates(tpms), victim.tpm.make_key()
+    earlier = victim.tpm.attest(victim.attestation_label, kept, await tpms.site.nonce(victim.device_id), "")
+    nonce, proof = await tpms.site.nonce(victim.device_id), await tpms.proof(victim)
+    answer = await tpms.site.hand_in(victim.attested_request(kept, nonce, proof, statements=earlier))
+    assert (answer.status_code, code_of(answer)) == (403, "stale_attestation")
+    assert await _certificates(tpms) == before
+
+
+async def _with_software_key(
+    tpms: TpmSite,
+    victim: TpmDevice,
+    key: ec.EllipticCurvePrivateKey,
+    nonce: bytes,
+    statements: tuple[TpmStatement, ...],
+) -> httpx.Response:
+    """Ask for a certificate for `key`, with all else as the victim's device would do it."""
+    csr = build_attested_csr(SoftwareSigner(key), victim.device_id, statements)
+    content = EnrolmentRequest(nonce, victim.device_id, victim.epoch, b"", csr, await tpms.proof(victim), None)
+    return await tpms.site.hand_in(sign_request(victim.identity, content))
+
+
+def _area_of(key: ec.EllipticCurvePublicKey, like: TpmStatement) -> bytes:
+    """The public area of `key`, with the attributes of the key in `like`."""
+    assert like.public is not None
+    area, numbers = Public.decode(like.public), key.public_numbers()
+    point = {"x": numbers.x.to_bytes(32), "y": numbers.y.to_bytes(32)}
+    return dataclasses.replace(area, parameters=dataclasses.replace(area.parameters, **point)).encode()
 
 
 async def test_what_does_not_parse_is_refused_and_skips_nothing(tpms: TpmSite, victim: TpmDevice) -> None:
