@@ -21,7 +21,8 @@ unexport PYTHONDONTWRITEBYTECODE
 TPM_PACKAGES := build-essential curl gnutls-bin libtss2-dev openssl pkg-config python3-dev swtpm swtpm-tools tpm2-tools
 
 # What the tests run beside the product: databases, the bus between nodes, a CoAP client of another maker, a browser.
-TEST_PACKAGES := chromium libcoap3-bin libnss3-tools nats-server postgresql
+# And what spares them to wait for the disk: no test cuts the power of the machine itself.
+TEST_PACKAGES := chromium eatmydata libcoap3-bin libnss3-tools nats-server postgresql
 
 # OAuth implementations of others, which the tests and benchmarks set beside ours. Node comes from PyPI.
 PEERS := tests/interop/node
@@ -50,7 +51,7 @@ demo-access: setup ## a guest lets itself in once, with an attested app; what an
 
 test: .venv/.development-tpm $(PEERS)/.installed ## every test, with the servers that they need
 	scripts/debian-packages $(TEST_PACKAGES)
-	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	eatmydata .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/.development ## format, lint, types, import contracts
 	.venv/bin/ruff format --check .
