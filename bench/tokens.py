@@ -8,6 +8,9 @@ at each request, and run on one core; wrk asks from the other, over eight connec
 - `tokens_per_cpu_s`, `oidc_provider_per_cpu_s`, `signatures_per_cpu_s`: what the ratios are made of.
 - `tokens_per_s`, `p50_ms`, `p99_ms`, `oidc_provider_p99_ms`: by the clock on the wall.
 - `introspections_per_cpu_s`: RFC 7662, of a token that is active.
+
+And what a token costs where it is for a device: the figures of `bench.device_access`, at the device, and of
+`bench.grants`, at a server with many grants.
 """
 
 import json
@@ -23,6 +26,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bench import device_access, grants
 from bench.load.token_servers import CLIENT_ID, SCOPE, TokenServer, oidc_provider, our_server
 from bench.load.wrk import Load, post_forms
 
@@ -54,6 +58,7 @@ def run() -> dict[str, float]:
         ]
         body = f"token={_token(ours)}"
         introspected = [_asked(ours, ours.introspection_path, body, Path(folder)) for _ in range(ROUNDS)]
+    at_devices = device_access.run() | grants.run()
     rate, peer_rate = (statistics.median(pair[which].rate for pair in pairs) for which in (0, 1))
     signatures = _signatures_per_cpu_s()
     return {
@@ -67,6 +72,7 @@ def run() -> dict[str, float]:
         "p99_ms": statistics.median(mine.load.p99_s for mine, _ in pairs) * 1000,
         "oidc_provider_p99_ms": statistics.median(other.load.p99_s for _, other in pairs) * 1000,
         "introspections_per_cpu_s": statistics.median(each.rate for each in introspected),
+        **at_devices,
     }
 
 

@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.app import DEVICE_CODE, App
-from tests.browser.test_login_and_consent import sign_in
+from tests.browser.sign_in import sign_in
 from tests.oauth_site import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -5,7 +5,7 @@ from playwright.async_api import BrowserContext, expect
 
 from tests.browser.app import App
 from tests.browser.callback import callback
-from tests.browser.test_login_and_consent import sign_in
+from tests.browser.sign_in import sign_in
 from tests.oauth_site import REDIRECT_URI, Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

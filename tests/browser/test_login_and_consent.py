@@ -8,6 +8,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.app import App
 from tests.browser.callback import Callback, callback
+from tests.browser.sign_in import sign_in
 from tests.oauth_site import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -17,13 +18,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def back() -> AsyncIterator[Callback]:
     async with callback() as opened:
         yield opened
-
-
-async def sign_in(page: Page, server: Server, password: str | None = None) -> None:
-    """Fill the login page in as a person does, by the names of its fields."""
-    await page.get_by_label("Email address").fill(server.email)
-    await page.get_by_label("Password").fill(server.password if password is None else password)
-    await page.get_by_role("button", name="Log in").click()
 
 
 async def test_who_allows_comes_back_to_the_app_with_a_code_for_its_key(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.test_login_and_consent import sign_in
+from tests.browser.sign_in import sign_in
 from tests.oauth_site import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
