@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.chromium import chromium, complaints
 from tests.oauth_site import Server, oauth_server
+
+expect.set_options(timeout=30_000)
+"""Milliseconds: a browser beside other tests is slow to start, and a page that does not come is no faster told."""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
