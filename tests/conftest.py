@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import shutil
+import signal
 from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,12 @@ from admittance.demo.postgres import postgres
 from admittance.server.database import Database
 from tests.nats import NatsServer, nats_server
 from tests.turns import run_id_of, turn, with_their_turn_first
+
+
+def pytest_configure() -> None:
+    """Let tests interrupt the programs that they start, also where a shell started pytest in the background: then
+    SIGINT is ignored, and so it would be in them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
