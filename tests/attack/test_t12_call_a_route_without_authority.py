@@ -5,7 +5,6 @@ The table of authorities says of each route who may call it. It is held against 
 applications, so that a new route fails here until somebody has decided.
 """
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -16,15 +15,12 @@ import msgspec
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding
-from starlette.routing import Route as Routed
 
 from admittance.client.oauth.pkce import Pkce
 from admittance.protocol.enrolment.building import build_request
 from admittance.protocol.enrolment.login import build_login
 from admittance.protocol.enrolment.reset import build_reset_report
-from admittance.server.app import build
-from admittance.server.config import ListenSection, load_config
-from admittance.server.guard import Guard
+from admittance.server.config import ListenSection
 from admittance.wire import message
 from admittance.wire.ace import INVALID_CLIENT, INVALID_GRANT, ErrorResponse, TokenRequest
 from admittance.wire.ace_introspection import INACTIVE, IntrospectionRequest
@@ -60,6 +56,7 @@ from tests.attack.authority import (
     routes_of,
 )
 from tests.attack.granted_lock import terms
+from tests.attack.routing import METHODS, named, routes_of_server
 from tests.attack.scene import Scene
 from tests.attack.site import CBOR, ON_SQLITE, Login, Site, code_of, invented, new_key, seen
 from tests.logins import challenge_form
@@ -103,28 +100,10 @@ async def scene(site: Site) -> AsyncIterator[Scene]:
     yield Scene(site, owner, thief, device, waiting, certificate, stranger, other, other_certificate, ended, grant)
 
 
-def _routes(site: Site) -> dict[str, list[Routed]]:
-    """The routes of each listener of the server that runs, from its own configuration."""
-    server = build(load_config(site.stage.config))
-    found: dict[str, list[Routed]] = {}
-    for secured in server._secured:
-        for listener in secured.listeners:
-            assert isinstance(listener.application, Guard)
-            routes = listener.application._application._application.routes
-            assert all(isinstance(route, Routed) for route in routes), "Mounts and others must be looked into, too."
-            found[listener.name] = routes
-    asyncio.get_running_loop().create_task(server.foundation.close())
-    return found
-
-
 @ON_SQLITE
 async def test_every_route_names_its_authority(site: Site) -> None:
-    found = {
-        (listener, method, route.path)
-        for listener, routes in _routes(site).items()
-        for route in routes
-        for method in (route.methods or set()) - {"HEAD"}
-    }
+    served = await routes_of_server(site)
+    found = {route for listener, routes in served.items() for route in named(listener, routes)}
     assert found - {*AUTHORITY, *PAGES} == set(), "Say in AUTHORITY who may call these routes."
     assert {*AUTHORITY, *PAGES} - found == set(), "These routes are gone."
 
@@ -389,17 +368,18 @@ async def test_other_methods_and_paths_do_nothing(scene: Scene) -> None:
         "device": site.as_device(certificate.key, certificate.chain),
         "mtls": site.with_certificate(None),
     }
-    for listener, routes in _routes(site).items():
+    served = await routes_of_server(site)
+    for listener, routes in served.items():
         for route in routes:
             path = scene.path(route.path)
             allowed = {method for each in routes if each.path_regex.match(path) for method in each.methods or set()}
-            for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} - allowed:
+            for method in METHODS - allowed:
                 answer = await clients[listener].request(method, path)
                 assert answer.status_code == 405, (method, path)
         for path in NOWHERE:
             assert (await clients[listener].get(path)).status_code == 404
             assert (await clients[listener].post(path)).status_code == 404
-        others = {route.path for name, others in _routes(site).items() if name != listener for route in others}
+        others = {route.path for name, others in served.items() if name != listener for route in others}
         for path in others - {route.path for route in routes}:
             assert (await clients[listener].get(scene.path(path))).status_code == 404
     await scene.assert_unchanged(before)
@@ -435,7 +415,7 @@ async def test_a_relays_listener_has_its_websocket_and_nothing_else(scene: Scene
     client = site.as_device(None, [], getattr(site.stage.ports, listener))
     (own,) = {path for of, path in UPGRADES if of == listener}
     known, unknown = scene.path(own), own.format(device_id=invented().device_id)
-    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
+    for method in METHODS:
         answers = [await client.request(method, path) for path in (known, unknown)]
         assert {answer.status_code for answer in answers} == {400}
         assert len({seen(answer) for answer in answers}) == 1
