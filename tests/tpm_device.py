@@ -99,10 +99,8 @@ def certified_from_outside(tpm: TpmKeys, label: bytes, key: ec.EllipticCurvePriv
     )
     with tpm._conversation() as conversation, _attestation(conversation, label) as ak:
         handle = conversation.esapi.load_external(public, TPM2B_SENSITIVE.from_pem(pem))
-        try:
+        with conversation._flushed(handle):
             return _certified(conversation, Key(handle, public), ak, nonce)
-        finally:
-            conversation.esapi.flush_context(handle)
 
 
 def tpm_device(tcti: str, model: str = "lamp") -> TpmDevice:

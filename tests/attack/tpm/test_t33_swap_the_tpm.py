@@ -7,9 +7,7 @@ import os
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from admittance.protocol.enrolment.attested import build_attested_csr
 from admittance.protocol.enrolment.building import sign_request
@@ -113,8 +111,8 @@ async def test_a_statement_that_no_tpm_made_is_refused(tpms: TpmSite, victim: Tp
     statement = Attest.decode(genuine.attest)
     named = dataclasses.replace(statement.attested, name=Public.decode(area).name)
     attest = dataclasses.replace(statement, attested=named).encode()
-    r, s = decode_dss_signature(new_key().sign(attest, ec.ECDSA(hashes.SHA256())))
-    by_another = EcdsaSignature(alg.SHA256, r.to_bytes(32), s.to_bytes(32)).encode()
+    signature = SoftwareSigner(new_key()).sign(attest)
+    by_another = EcdsaSignature(alg.SHA256, signature[:32], signature[32:]).encode()
     for forged, refusal in (
         (TpmStatement(attest, genuine.signature, area), (401, "authentication_failed")),
         (TpmStatement(attest, by_another, area), (401, "authentication_failed")),
