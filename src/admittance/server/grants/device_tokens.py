@@ -154,13 +154,7 @@ class OnlineDeviceTokens:
             raise QuotaExceeded("This device has as many keys as it can hold. Try again later.")
         uses = await self._uses(connection, chosen, counted)
         token, server_share = self._random(TOKEN_BYTES), self._random(SHARE_BYTES)
-        secret = master_secret(
-            server_share,
-            client_share=request.client_share,
-            device_id=request.device_id,
-            client=request.client_id,
-            grant=grant.grant_id,
-        )
+        secret = secret_of(request, chosen, server_share)
         expires_at = chosen.expires_at(now, request.attested_until)
         sealed = self._envelope.seal(secret, key_context(token))
         key = key_of(
@@ -250,6 +244,17 @@ async def locked(connection: AsyncConnection, request: DeviceTokenRequest, now: 
     if record.state != "active" or record.reported == "stolen" or record.owner(now) is None:
         raise NotFound(_NO_GRANT)
     return access
+
+
+def secret_of(request: DeviceTokenRequest, chosen: Chosen, server_share: bytes) -> bytes:
+    """The master secret of a key: of both shares, for who asked, under what was chosen."""
+    return master_secret(
+        server_share,
+        client_share=request.client_share,
+        device_id=request.device_id,
+        client=request.client_id,
+        grant=chosen.grant.grant_id,
+    )
 
 
 def key_of(

@@ -15,7 +15,7 @@ from admittance.errors import Malformed, NotAllowed, NotFound, Unavailable
 from admittance.protocol.access.encrypted_key import NONCE_BYTES
 from admittance.protocol.access.epoch_list import sign_epoch_list
 from admittance.protocol.access.offline_token import MAX_EXI_S, OfflineGrant, issue
-from admittance.protocol.access.possession import SHARE_BYTES, master_secret
+from admittance.protocol.access.possession import SHARE_BYTES
 from admittance.protocol.signing import SoftwareSigner
 from admittance.server.access.ports import DeviceToken, DeviceTokenRequest, DeviceTokens
 from admittance.server.audit.store import AuditLog
@@ -25,7 +25,7 @@ from admittance.server.devices import store as registry
 from admittance.server.grants import key_store, store
 from admittance.server.grants.actions import actions_of
 from admittance.server.grants.choosing import Chosen, choose
-from admittance.server.grants.device_tokens import TOKEN_BYTES, key_of, locked
+from admittance.server.grants.device_tokens import TOKEN_BYTES, key_of, locked, secret_of
 from admittance.server.grants.key_store import AccessRecord
 from admittance.server.grants.offline_jwt import encode_jwt
 from admittance.server.grants.pushes import key_context
@@ -82,13 +82,7 @@ class OfflineDeviceTokens:
             if record is None or record.access_spki is None:
                 raise Unavailable("The device has to be provisioned again before tokens for it can be made.")
             server_share = self._random(SHARE_BYTES)
-            secret = master_secret(
-                server_share,
-                client_share=request.client_share,
-                device_id=request.device_id,
-                client=request.client_id,
-                grant=chosen.grant.grant_id,
-            )
+            secret = secret_of(request, chosen, server_share)
             granted = await self._remember(connection, request, access, chosen, secret, now)
             epoch_list = await self._epoch_list(connection, access, now)
         token = self._encoded(request, granted, secret, record.access_spki)
