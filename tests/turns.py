@@ -6,7 +6,6 @@ files with such tests come first: who waits runs no event loop, and what lives i
 
 import fcntl
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,8 +35,6 @@ def run_id_of(config: pytest.Config) -> str | None:
 
 
 def with_their_turn_first(items: list[pytest.Item]) -> list[pytest.Item]:
-    """The tests in the same order, but first the files in which a test has the mark ``alone``, those with few first:
-    where there are many, they share what lives in the event loop."""
-    tests_in = Counter(item.path for item in items)
+    """The tests in the same order, but first the files in which a test has the mark ``alone``."""
     files = {item.path for item in items if item.get_closest_marker("alone")}
-    return sorted(items, key=lambda item: tests_in[item.path] if item.path in files else len(items))
+    return sorted(items, key=lambda item: item.path not in files)
