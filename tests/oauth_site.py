@@ -1,4 +1,4 @@
-"""A server with an account and clients, for authorization clients of others."""
+"""A server with an account and clients, for browsers and for authorization clients of others."""
 
 import secrets
 import ssl

@@ -9,6 +9,7 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from admittance.client.dpop import DpopKey
+from admittance.client.oauth.authorization_server import AuthorizationServer
 from admittance.client.oauth.pkce import Pkce
 from admittance.client.oauth.prover import Prover
 from tests.oauth_site import Server
@@ -27,7 +28,8 @@ class App:
 
     def __post_init__(self) -> None:
         key = DpopKey(ec.generate_private_key(ec.SECP256R1()))
-        self._prover = Prover(self.server.stage.origin, key, time.time)
+        prover = Prover(self.server.stage.origin, key, time.time)
+        self._authorization_server = AuthorizationServer(prover, self._send)
 
     @property
     def authorization_url(self) -> str:
@@ -48,11 +50,9 @@ class App:
         return await self.ask("/oauth/token", {**form, "code_verifier": self.pkce.verifier})
 
     async def ask(self, path: str, form: dict[str, str]) -> httpx.Response:
-        """Post as this client, again with the nonce that the first answer brings."""
-        form = {"client_id": self.server.app, **form}
+        """Post as this client. Raises what the server refuses it by."""
+        return await self._authorization_server.post(path, {"client_id": self.server.app, **form})
+
+    async def _send(self, path: str, form: dict[str, str], headers: dict[str, str]) -> httpx.Response:
         async with self.server.http() as http:
-            answer = await http.post(path, data=form, headers=self._prover.headers("POST", path))
-            if "dpop-nonce" not in answer.headers:
-                return answer
-            self._prover.take(answer.headers)
-            return await http.post(path, data=form, headers=self._prover.headers("POST", path))
+            return await http.post(path, data=form, headers=headers)

@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import Page, expect
 
+from admittance.errors import AccessDenied
 from tests.browser.app import DEVICE_CODE, App
 from tests.browser.sign_in import sign_in
 from tests.oauth_site import Server
@@ -37,5 +38,6 @@ async def test_a_code_in_the_link_still_waits_for_the_person(server: Server, pag
     await page.get_by_role("button", name="Go on").click()
     await page.get_by_role("button", name="Deny").click()
     await expect(page.get_by_role("heading", name="Denied")).to_be_visible()
-    refused = await device.ask("/oauth/token", {"grant_type": DEVICE_CODE, "device_code": begun["device_code"]})
-    assert refused.json()["error"] == "access_denied"
+    with pytest.raises(AccessDenied) as refused:
+        await device.ask("/oauth/token", {"grant_type": DEVICE_CODE, "device_code": begun["device_code"]})
+    assert refused.value.code == "access_denied"
