@@ -9,7 +9,7 @@ import asyncio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from admittance.server.whole import IS_HERE
+from admittance.server.whole import BODY_HERE
 
 MAX_UNREAD_BYTES = 64 * 1024
 UNREAD_TIMEOUT_S = 2.0
@@ -25,7 +25,7 @@ class EarlyAnswer:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if IS_HERE in scope.get("extensions", ()):
+        if BODY_HERE in scope.get("extensions", ()):
             await self._application(scope, receive, send)
             return
         body = _Body(receive)

@@ -50,16 +50,14 @@ class Secret:
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Structlog processor, the last before rendering."""
-    texts: list[str] = []
-    for name, value in event.items():
-        kind = type(value)
-        if _names_secret(name) or kind not in _SIMPLE:
-            event[name] = _clean(name, value)
-        elif kind is str:
-            texts.append(value)
+    """Structlog processor; what later ones add has no secret in it."""
     # One search instead of one for each text: a token in a text is one in their sum, which is all but never there.
-    if _TOKEN_IN_TEXT.search("\n".join(texts)):
+    texts = "\n".join([value for value in event.values() if type(value) is str])
+    if (
+        _any_names_secret(tuple(event))
+        or not _SIMPLE.issuperset(map(type, event.values()))
+        or _TOKEN_IN_TEXT.search(texts)
+    ):
         for name, value in event.items():
             event[name] = _clean(name, value)
     return event
@@ -76,12 +74,12 @@ def configure_logs(form: Literal["json", "console"], level: str, stream: TextIO 
     ]
     console = structlog.dev.ConsoleRenderer(colors=False)
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(_json) if form == "json" else console
-    last: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, redact, renderer]
+    clean: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, redact]
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *clean, renderer],
         )
     )
     root = logging.getLogger()
@@ -90,7 +88,7 @@ def configure_logs(form: Literal["json", "console"], level: str, stream: TextIO 
     for noisy in ("sqlalchemy", "alembic", "aiosqlite", "asyncio", "uvicorn"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, minimum))
     structlog.configure(
-        processors=[*shared, *last],
+        processors=[*clean, *shared, renderer],
         logger_factory=lambda name="": _Lines(name, out),
         wrapper_class=structlog.make_filtering_bound_logger(minimum),
         cache_logger_on_first_use=False,
@@ -109,6 +107,11 @@ class _Lines:
         self._out.flush()
 
     debug = info = warning = error = critical = msg
+
+
+@lru_cache(maxsize=1024)
+def _any_names_secret(names: tuple[str, ...]) -> bool:
+    return any(map(_names_secret, names))
 
 
 @lru_cache(maxsize=1024)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from admittance import errors
-from admittance.server.http import encode_json
+from admittance.server.http import Uncached, encode_json
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -108,12 +108,7 @@ def document(
     }
     if factors:
         content["factors"] = factors
-    return Response(
-        encode_json(content),
-        status_code=problem.status,
-        media_type=MEDIA_TYPE,
-        headers={"cache-control": "no-store", **(headers or {})},
-    )
+    return Uncached(encode_json(content), MEDIA_TYPE, problem.status, headers)
 
 
 def handlers() -> dict[Any, Any]:

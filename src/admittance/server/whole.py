@@ -5,14 +5,15 @@ record and a system call more for each answer. This touches the internals of uvi
 uvicorn is pinned.
 """
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-IS_HERE = "admittance.request.is_here"
-"""The ASGI extension of a request whose body has arrived to its end: nobody needs to bound the time for it."""
+BODY_HERE = "admittance.request.body_here"
+"""The ASGI extension that holds a request's body which has arrived to its end: nobody needs to wait for it."""
 
+_HEADS = 256
 _NOT_OURS = frozenset({b"connection", b"transfer-encoding"})
 
 
@@ -35,7 +36,7 @@ class Whole:
                 await send(message)
 
         if not self._cycle.more_body:
-            scope["extensions"] = {**scope["extensions"], IS_HERE: {}}
+            scope["extensions"] = {**scope["extensions"], BODY_HERE: bytes(self._cycle.body)}
         try:
             await self._application(scope, receive, send_whole)
         finally:
@@ -45,7 +46,6 @@ class Whole:
     def _write(self, start: Message, body: Message) -> bool:
         """Whether this is a whole answer with a plain head, and is written."""
         cycle, content = self._cycle, body.get("body", b"")
-        headers = [*cycle.default_headers, *start["headers"]]
         if (
             body["type"] != "http.response.body"
             or body.get("more_body", False)
@@ -53,15 +53,15 @@ class Whole:
             or cycle.response_started
             or cycle.disconnected
             or cycle.flow.write_paused
-            or not _is_plain(headers, len(content))
         ):
             return False
-        lines = [b"%b: %b\r\n" % header for header in headers]
-        if not cycle.keep_alive:
-            lines.append(b"connection: close\r\n")
+        headers = (*cycle.default_headers, *start["headers"])
+        head = _head(start["status"], headers, len(content), cycle.keep_alive)
+        if head is None:
+            return False
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
-        cycle.transport.write(b"".join([STATUS_LINE[start["status"]], *lines, b"\r\n", content]))
+        cycle.transport.write(head + content)
         cycle.message_event.set()
         if not cycle.keep_alive:
             cycle.transport.close()
@@ -69,15 +69,26 @@ class Whole:
         return True
 
 
-def _is_plain(headers: Sequence[tuple[bytes, bytes]], content_length: int) -> bool:
-    """Whether nothing in a head of `headers` can break it or needs a decision; the names are in lower case."""
+@lru_cache(_HEADS)
+def _head(
+    status: int, headers: tuple[tuple[bytes, bytes], ...], content_length: int, keep_alive: bool
+) -> bytes | None:
+    """A head of `headers`; None where something in them could break it or needs a decision.
+
+    The names are in lower case. Most answers of a route differ in nothing but their content.
+    """
     by_name = dict(headers)
     names, values = b"".join(by_name), b"".join([value for _, value in headers])
-    return (
-        by_name.get(b"content-length") == b"%d" % content_length
-        and _NOT_OURS.isdisjoint(by_name)
-        and names.islower()
-        and names.replace(b"-", b"").isalnum()
-        and values.isascii()
-        and values.decode().isprintable()
-    )
+    if (
+        by_name.get(b"content-length") != b"%d" % content_length
+        or not _NOT_OURS.isdisjoint(by_name)
+        or not names.islower()
+        or not names.replace(b"-", b"").isalnum()
+        or not values.isascii()
+        or not values.decode().isprintable()
+    ):
+        return None
+    lines = [b"%b: %b\r\n" % header for header in headers]
+    if not keep_alive:
+        lines.append(b"connection: close\r\n")
+    return b"".join([STATUS_LINE[status], *lines, b"\r\n"])

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from admittance.errors import InvalidRequest
-from admittance.server.http import raw_body
+from admittance.server.http import media_type, raw_body
 
 MAX_FORM_BYTES = 16 * 1024
 MAX_QUERY_CHARACTERS = 8 * 1024
@@ -20,8 +20,7 @@ Parameters = Mapping[str, str]
 
 async def form(request: Request) -> Parameters:
     """The parameters in the body. Raises `InvalidRequest`, `TooLarge`, or `Malformed` for a body that ends early."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != _FORM:
+    if media_type(request) != _FORM:
         raise InvalidRequest(f"Send the body as {_FORM}.")
     return _parse(await raw_body(request, MAX_FORM_BYTES))
 

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from admittance.server.access import rfc7523
 from admittance.server.access.scopes import SCOPES
 from admittance.server.clock import Clock
-from admittance.server.http import reply
+from admittance.server.http import encode_json
 from admittance.server.keys.port import TokenKeyRing
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
@@ -67,9 +67,14 @@ class Metadata:
         ]
 
     async def _metadata(self, _request: Request) -> Response:
-        return reply(self._document, headers={"cache-control": f"public, max-age={KEYS_CACHED_S}"})
+        return _published(self._document)
 
     async def _key_set(self, _request: Request) -> Response:
         published = self._keys.published(self._clock())
         keys = [{**key.key.as_dict(private=False), "kid": key.kid, "use": "sig", "alg": "ES256"} for key in published]
-        return reply({"keys": keys}, headers={"cache-control": f"public, max-age={KEYS_CACHED_S}"})
+        return _published({"keys": keys})
+
+
+def _published(document: dict[str, Any]) -> Response:
+    headers = {"cache-control": f"public, max-age={KEYS_CACHED_S}"}
+    return Response(encode_json(document), media_type="application/json", headers=headers)

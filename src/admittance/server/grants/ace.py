@@ -23,7 +23,7 @@ from admittance.server.enrolment.model import AuthenticatedDevice
 from admittance.server.grants import key_store
 from admittance.server.grants.actions import actions_of, permissions_of
 from admittance.server.grants.model import parse_grant_id
-from admittance.server.http import raw_body
+from admittance.server.http import Uncached, raw_body, require_type
 from admittance.server.problems import headers_for
 from admittance.wire import ace, base64url
 from admittance.wire.ace_introspection import INACTIVE, MAX_REQUEST_BYTES, Active, IntrospectionRequest
@@ -104,7 +104,7 @@ class AceEndpoints:
             profile=ace.COAP_OSCORE,
             confirmation=_confirmation(issued, device_id, account.client_id),
         )
-        return _reply(response.encode(), 201)
+        return Uncached(response.encode(), MEDIA_TYPE, 201)
 
     def _device_id(self, account: AuthenticatedAccount, asked: ace.TokenRequest) -> str:
         """The device of a request that this server can grant. Raises what is wrong with it."""
@@ -132,7 +132,7 @@ class AceEndpoints:
             and key.not_before <= now < key.expires_at
         )
         if key is None or not is_active:
-            return _reply(INACTIVE)
+            return Uncached(INACTIVE, MEDIA_TYPE)
         found = Active(
             audience=self._prefix + key.device_id,
             client_id=key.client_id,
@@ -143,7 +143,7 @@ class AceEndpoints:
             token_type=ace.PROOF_OF_POSSESSION,
             profile=ace.COAP_OSCORE,
         )
-        return _reply(found.encode())
+        return Uncached(found.encode(), MEDIA_TYPE)
 
 
 def _actions(scope: ace.Scope) -> tuple[str, ...]:
@@ -166,9 +166,7 @@ def _confirmation(issued: DeviceToken, device_id: str, client_id: str) -> Oscore
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != MEDIA_TYPE:
-        raise Malformed(f"Send the body as {MEDIA_TYPE}.")
+    require_type(request, MEDIA_TYPE)
     return await raw_body(request, max_bytes)
 
 
@@ -182,15 +180,6 @@ def _answering(handler: Handler) -> Handler:
                 raise
             status, number = row
             content = ace.ErrorResponse(number, str(error)).encode()
-            return _reply(content, status, headers_for(error))
+            return Uncached(content, MEDIA_TYPE, status, headers_for(error))
 
     return answer
-
-
-def _reply(content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(
-        content,
-        status_code=status,
-        media_type=MEDIA_TYPE,
-        headers={"cache-control": "no-store", **(headers or {})},
-    )
