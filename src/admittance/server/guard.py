@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from admittance.server.early_answer import EarlyAnswer
 from admittance.server.problems import internal_error
+from admittance.server.request_log import RequestLog
 
 PEOPLE_HEADERS = {
     "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -24,14 +25,11 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Guard:
-    """Adds `headers` where the application has not set them itself; logs method, path, status and duration.
-
-    The log never gets a query, a header or a body.
-    """
+    """Adds `headers` where the application has not set them itself; logs method, path, status and duration."""
 
     def __init__(self, application: ASGIApp, listener: str, headers: dict[str, str] | None = None) -> None:
         self._application = EarlyAnswer(application)
-        self._log = log.bind(listener=listener)
+        self._requests = RequestLog(listener)
         self._headers = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,13 +55,7 @@ class Guard:
                 raise
             if not status:
                 await internal_error()(scope, receive, send_guarded)
-        self._log.info(
-            "request",
-            method=scope["method"],
-            path=scope["path"],
-            status=status,
-            milliseconds=round((time.monotonic() - began) * 1000, 1),
-        )
+        self._requests.add(scope["method"], scope["path"], status, time.monotonic() - began)
 
     def _missing(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         present = {name for name, _ in headers}

@@ -57,6 +57,7 @@ class Uncached(Response):
         self, content: bytes, media_type: str, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> None:
         self.status_code = status
+        self.media_type = media_type
         self.background = None
         self.body = content
         self.raw_headers = [
@@ -71,6 +72,12 @@ class Uncached(Response):
 def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`value` (a Struct or a dict) as JSON that no cache keeps."""
     return Uncached(encode_json(value), "application/json", status, headers)
+
+
+def public_reply(value: Any, *, cached_s: int) -> Response:
+    """`value` as JSON that any cache may keep for `cached_s` seconds."""
+    headers = {"cache-control": f"public, max-age={cached_s}"}
+    return Response(encode_json(value), media_type="application/json", headers=headers)
 
 
 def encode_json(value: Any) -> bytes:

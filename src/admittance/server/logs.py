@@ -6,7 +6,8 @@ Bodies and authorization headers are never handed to a logger in the first place
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Literal, TextIO
 
@@ -65,7 +66,7 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 def configure_logs(form: Literal["json", "console"], level: str, stream: TextIO | None = None) -> None:
     """Send structlog and the standard library's loggers through `redact` to `stream` (stderr)."""
-    out = stream or sys.stderr
+    output.stream = stream or sys.stderr
     minimum = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -75,7 +76,7 @@ def configure_logs(form: Literal["json", "console"], level: str, stream: TextIO 
     console = structlog.dev.ConsoleRenderer(colors=False)
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(_json) if form == "json" else console
     clean: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, redact]
-    handler = logging.StreamHandler(out)
+    handler = logging.StreamHandler(output.stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -89,22 +90,50 @@ def configure_logs(form: Literal["json", "console"], level: str, stream: TextIO 
         logging.getLogger(noisy).setLevel(max(logging.WARNING, minimum))
     structlog.configure(
         processors=[*clean, *shared, renderer],
-        logger_factory=lambda name="": _Lines(name, out),
+        logger_factory=lambda name="": _Lines(name),
         wrapper_class=structlog.make_filtering_bound_logger(minimum),
         cache_logger_on_first_use=False,
     )
 
 
-class _Lines:
-    """Writes what structlog rendered. The standard library's loggers would take longer than all the rest."""
+class Output:
+    """Where structlog's lines go."""
 
-    def __init__(self, name: str, out: TextIO) -> None:
+    def __init__(self) -> None:
+        self.stream: TextIO = sys.stderr
+        self._held: list[str] | None = None
+
+    def write(self, line: str) -> None:
+        """Write a line at once, or with others of the same `piece`."""
+        if self._held is not None:
+            self._held.append(line)
+            return
+        self.stream.write(f"{line}\n")
+        self.stream.flush()
+
+    @contextmanager
+    def piece(self) -> Iterator[None]:
+        """What is logged within is written at its end, by one system call instead of one for each line."""
+        self._held = []
+        try:
+            yield
+        finally:
+            lines, self._held = self._held, None
+            if lines:
+                self.write("\n".join(lines))
+
+
+output = Output()
+
+
+class _Lines:
+    """Takes what structlog rendered. The standard library's loggers would take longer than all the rest."""
+
+    def __init__(self, name: str) -> None:
         self.name = name
-        self._out = out
 
     def msg(self, line: str) -> None:
-        self._out.write(f"{line}\n")
-        self._out.flush()
+        output.write(line)
 
     debug = info = warning = error = critical = msg
 

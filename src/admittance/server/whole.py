@@ -14,7 +14,8 @@ BODY_HERE = "admittance.request.body_here"
 """The ASGI extension that holds a request's body which has arrived to its end: nobody needs to wait for it."""
 
 _HEADS = 256
-_NOT_OURS = frozenset({b"connection", b"transfer-encoding"})
+_LEFT_TO_UVICORN = frozenset({b"connection", b"transfer-encoding", b"set-cookie", b"location"})
+"""It decides about the first two; the others may hold secrets, which must not stay with the heads that are kept."""
 
 
 class Whole:
@@ -56,6 +57,8 @@ class Whole:
         ):
             return False
         headers = (*cycle.default_headers, *start["headers"])
+        if not _LEFT_TO_UVICORN.isdisjoint([name for name, _ in headers]):
+            return False
         head = _head(start["status"], headers, len(content), cycle.keep_alive)
         if head is None:
             return False
@@ -73,15 +76,14 @@ class Whole:
 def _head(
     status: int, headers: tuple[tuple[bytes, bytes], ...], content_length: int, keep_alive: bool
 ) -> bytes | None:
-    """A head of `headers`; None where something in them could break it or needs a decision.
+    """A head of `headers`, whose names are in lower case; None where something in them could break it.
 
-    The names are in lower case. Most answers of a route differ in nothing but their content.
+    It is kept: most answers of a route differ in nothing but their content.
     """
     by_name = dict(headers)
     names, values = b"".join(by_name), b"".join([value for _, value in headers])
     if (
         by_name.get(b"content-length") != b"%d" % content_length
-        or not _NOT_OURS.isdisjoint(by_name)
         or not names.islower()
         or not names.replace(b"-", b"").isalnum()
         or not values.isascii()

@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from admittance.server.early_answer import MAX_UNREAD_BYTES, EarlyAnswer
-from admittance.server.whole import IS_HERE
+from admittance.server.whole import BODY_HERE
 
 
 async def answer_at_once(scope: Scope, receive: Receive, send: Send) -> None:
@@ -30,9 +30,11 @@ class Connection:
     async def send(self, message: Message) -> None:
         self.sent.append(message)
 
-    async def serve(self, *headers: tuple[bytes, bytes], extensions: tuple[str, ...] = ()) -> dict[bytes, bytes]:
+    async def serve(
+        self, *headers: tuple[bytes, bytes], extensions: dict[str, bytes] | None = None
+    ) -> dict[bytes, bytes]:
         scope: dict[str, Any] = {"type": "http", "method": "POST", "headers": list(headers)}
-        scope["extensions"] = {extension: {} for extension in extensions}
+        scope["extensions"] = extensions or {}
         await EarlyAnswer(answer_at_once)(scope, self.receive, self.send)
         return dict(self.sent[0]["headers"])
 
@@ -49,7 +51,7 @@ async def test_the_rest_of_a_body_is_read_before_the_answer() -> None:
 
 async def test_of_a_request_that_is_there_nothing_is_read_out() -> None:
     connection = Connection(part(b"a", more=False))
-    assert b"connection" not in await connection.serve(extensions=(IS_HERE,))
+    assert b"connection" not in await connection.serve(extensions={BODY_HERE: b""})
     assert len(connection.messages) == 1
 
 

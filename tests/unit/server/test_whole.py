@@ -12,7 +12,7 @@ from admittance.server.keys import certificates
 from admittance.server.keystore import Authority
 from admittance.server.listeners import Listener
 from admittance.server.tls import OwnCertificate, server_context
-from admittance.server.whole import IS_HERE
+from admittance.server.whole import BODY_HERE, _head
 from tests.unit.server.serving import exchange, listening
 
 GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
@@ -126,13 +126,22 @@ async def test_head_without_a_body_goes_out_when_the_application_crashes(site: S
     assert answer.endswith(b"\r\n\r\n")
 
 
-async def test_scope_tells_whether_the_body_is_here(site: Site) -> None:
-    async def telling(scope: Scope, _receive: Receive, send: Send) -> None:
-        body = b"%d" % (IS_HERE in scope["extensions"])
-        await answering([(b"content-length", b"1"), (b"connection", b"close")], body)(scope, _receive, send)
+async def test_scope_holds_the_body_that_is_here(site: Site) -> None:
+    async def telling(scope: Scope, receive: Receive, send: Send) -> None:
+        body = scope["extensions"].get(BODY_HERE, b"....")
+        await answering([(b"content-length", b"4"), (b"connection", b"close")], body)(scope, receive, send)
 
     head = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\n"
     async with listening(site.of(telling)):
         whole = await exchange(site.port, site.trusting, head + b"body")
         begun = await exchange(site.port, site.trusting, head + b"bo")
-    assert (whole[-1:], begun[-1:]) == (b"1", b"0")
+    assert (whole[-4:], begun[-4:]) == (b"body", b"....")
+
+
+async def test_no_secret_of_a_head_is_kept(site: Site) -> None:
+    kept = _head.cache_info().currsize
+    for name in (b"set-cookie", b"location"):
+        async with listening(site.of(answering([(b"content-length", b"4"), (name, b"hunter2")], b"body"))):
+            answer = await exchange(site.port, site.trusting, LAST)
+        assert b"hunter2" in answer
+    assert _head.cache_info().currsize == kept

@@ -4,8 +4,7 @@ A request shows exactly one method, and it must be the one that the client is re
 wrong proofs look the same.
 """
 
-import binascii
-from base64 import b64decode
+from binascii import a2b_base64
 from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import unquote_plus
@@ -123,9 +122,9 @@ def _basic(headers: list[str]) -> Claim:
     if len(headers) != 1 or scheme.lower() != "basic":
         raise InvalidClient(_FAILED)
     try:
-        name, separator, secret = b64decode(encoded, validate=True).decode("ascii").partition(":")
+        name, separator, secret = a2b_base64(encoded, strict_mode=True).decode("ascii").partition(":")
         if not separator:
             raise InvalidClient(_FAILED)
         return Claim(unquote_plus(name, errors="strict"), unquote_plus(secret, errors="strict"))
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise InvalidClient(_FAILED) from None

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
+from functools import partial
+from urllib.parse import unquote_plus
 
 from starlette.requests import Request
 
@@ -45,13 +46,7 @@ def _parse(raw: bytes) -> Parameters:
     if not raw:
         return {}
     try:
-        pairs = parse_qsl(
-            raw.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=MAX_PARAMETERS,
-        )
+        pairs = _pairs(raw.decode("ascii"))
     except ValueError:
         raise InvalidRequest("The parameters are not form-encoded UTF-8, or too many.") from None
     parameters = dict(pairs)
@@ -60,3 +55,12 @@ def _parse(raw: bytes) -> Parameters:
     if _CONTROL.search("".join([*parameters, *parameters.values()])):
         raise InvalidRequest("A parameter holds control characters.")
     return {name: value for name, value in pairs if value}
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """Names and values. Raises `ValueError`."""
+    fields = text.split("&", MAX_PARAMETERS)
+    if len(fields) > MAX_PARAMETERS:
+        raise ValueError("too many parameters")
+    decoded = partial(unquote_plus, errors="strict") if "%" in text or "+" in text else str
+    return [(decoded(name), decoded(value)) for name, value in [field.split("=", 1) for field in fields]]

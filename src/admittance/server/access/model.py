@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from msgspec import Struct
+
 from admittance.wire import base64url
 
 Authentication = Literal[
@@ -61,16 +63,17 @@ class Client:
         return self.authentication == "attest_jwt_client_auth_dpop"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """Who a request says that its client is, and the secret or assertion that it shows for it."""
 
     client_id: str
-    shown: str = field(default="", repr=False)
+    shown: str = ""
+
+    def __repr__(self) -> str:
+        return f"Claim(client_id={self.client_id!r})"
 
 
-@dataclass(frozen=True)
-class ProvenClient:
+class ProvenClient(Struct, frozen=True):
     """A client that has proven itself for one request; `attested_until` is the Unix time its attestation ends."""
 
     client: Client
@@ -108,8 +111,7 @@ class AccessClaims:
     attested_until: int | None
 
 
-@dataclass(frozen=True, repr=False)
-class TokenAnswer:
+class TokenAnswer(Struct, frozen=True):
     """A successful answer of the token endpoint (RFC 6749, section 5.1)."""
 
     access_token: str
@@ -117,6 +119,9 @@ class TokenAnswer:
     expires_in_s: int
     scope: frozenset[str]
     refresh_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenAnswer(token_type={self.token_type!r})"
 
 
 def certificate_thumbprint(certificate: bytes) -> str:

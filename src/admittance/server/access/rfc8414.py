@@ -11,7 +11,7 @@ from starlette.routing import Route
 from admittance.server.access import rfc7523
 from admittance.server.access.scopes import SCOPES
 from admittance.server.clock import Clock
-from admittance.server.http import encode_json
+from admittance.server.http import public_reply
 from admittance.server.keys.port import TokenKeyRing
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
@@ -67,14 +67,9 @@ class Metadata:
         ]
 
     async def _metadata(self, _request: Request) -> Response:
-        return _published(self._document)
+        return public_reply(self._document, cached_s=KEYS_CACHED_S)
 
     async def _key_set(self, _request: Request) -> Response:
         published = self._keys.published(self._clock())
         keys = [{**key.key.as_dict(private=False), "kid": key.kid, "use": "sig", "alg": "ES256"} for key in published]
-        return _published({"keys": keys})
-
-
-def _published(document: dict[str, Any]) -> Response:
-    headers = {"cache-control": f"public, max-age={KEYS_CACHED_S}"}
-    return Response(encode_json(document), media_type="application/json", headers=headers)
+        return public_reply({"keys": keys}, cached_s=KEYS_CACHED_S)

@@ -24,15 +24,15 @@ NEVER_BY_DEVICE_GRANT = frozenset({ACTIVATE, SHARE, OPERATE})
 """A code that is read out to somebody must not set up devices or let people in."""
 
 _MAX_SCOPES = 16
-_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,64}")
+_NAME = r"[\x21\x23-\x5b\x5d-\x7e]{1,64}"
+_SCOPE = re.compile(f"{_NAME}(?: {_NAME}){{0,{_MAX_SCOPES - 1}}}")
 
 
 def parse_scope(text: str) -> frozenset[str]:
     """The scopes in a `scope` parameter. Raises `InvalidScope`."""
-    names = text.split(" ")
-    if len(names) > _MAX_SCOPES or not all(_TOKEN.fullmatch(name) for name in names):
+    if _SCOPE.fullmatch(text) is None:
         raise InvalidScope("The scope is malformed.")
-    return frozenset(names)
+    return frozenset(text.split(" "))
 
 
 def show_scope(scope: Iterable[str]) -> str:

@@ -1,9 +1,9 @@
 """``POST /oauth/token`` (RFC 6749, section 3.2): authenticates the client and its key, and lets a grant decide."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -21,8 +21,7 @@ from admittance.server.http import reply
 TOKENS_AT = "/oauth/token"
 
 
-@dataclass(frozen=True)
-class TokenRequest:
+class TokenRequest(Struct, frozen=True):
     """A request of a client that has proven itself. `proof` is checked, not yet spent."""
 
     parameters: Parameters

@@ -9,7 +9,7 @@ from admittance.server.accounts.dpop import ProofVerifier
 from admittance.server.accounts.throttle import source_of
 from admittance.server.clock import Clock
 from admittance.server.database import Database
-from admittance.server.http import body, reply
+from admittance.server.http import body, public_reply, reply
 from admittance.server.integrity.keys import key_set
 from admittance.server.integrity.service import IntegrityService
 from admittance.server.keys.port import TokenKeyRing
@@ -22,7 +22,7 @@ from admittance.wire.integrity import (
     ChallengeRequest,
 )
 
-_CACHED = {"cache-control": "public, max-age=300"}
+_CACHED_S = 300
 
 
 def routes(
@@ -55,10 +55,10 @@ def routes(
         return reply(await service.answer(await body(request, AnswerRequest), proof))
 
     async def jwks(_request: Request) -> Response:
-        return reply(key_set(keys, clock()), headers=_CACHED)
+        return public_reply(key_set(keys, clock()), cached_s=_CACHED_S)
 
     async def well_known(_request: Request) -> Response:
-        return reply(metadata, headers=_CACHED)
+        return public_reply(metadata, cached_s=_CACHED_S)
 
     async def healthz(_request: Request) -> Response:
         async with database.read():

@@ -18,7 +18,7 @@ from admittance.server.enrolment.factors.logins import DeviceLogins
 from admittance.server.enrolment.factors.model import MadeCode
 from admittance.server.enrolment.factors.people import FactorSettings
 from admittance.server.enrolment.model import AuthenticatedDevice
-from admittance.server.http import body, cbor_body, cbor_reply, raw_body, reply
+from admittance.server.http import Uncached, body, cbor_body, cbor_reply, raw_body, reply
 from admittance.wire import factors as wire
 from admittance.wire.enrolment import Factor, FactorKind
 
@@ -78,7 +78,7 @@ def bootstrap_route(addresses: ServerAddresses, signer: Signer, chain: tuple[byt
             int(clock()),
         )
         signed = sign_bootstrap(answer, signer, chain)
-        return Response(signed, media_type="application/cbor", headers={"cache-control": "no-store"})
+        return Uncached(signed, "application/cbor")
 
     return Route("/enrolment/bootstrap", bootstrap, methods=["POST"])
 
