@@ -1,4 +1,4 @@
-"""The log of requests, which are logged in turns: one line after the other costs half of what each would alone."""
+"""The log of requests: those of one turn of the event loop are written together, which costs less."""
 
 import asyncio
 
