@@ -10,6 +10,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from admittance.server.connection import EXTENSION, Connection
+from admittance.server.patience import Patience
 from admittance.server.tls import server_certificate_sha256, tls_extension
 from admittance.server.transports import UnpausingTransport
 from admittance.server.whole import Whole
@@ -26,8 +27,8 @@ class AdmittanceProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._extensions: dict[str, Any] = {}
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._in_head = False
+        self._patience = Patience(self.loop, self._give_up)
+        self._in_head = True
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -39,38 +40,47 @@ class AdmittanceProtocol(HttpToolsProtocol):
             shown = server_certificate_sha256(tls)
             if shown is not None:
                 self._extensions[EXTENSION] = Connection(shown)
-        self._await_head()
-        self._start_head_timer()
+        self._patience.begin(HEAD_TIMEOUT_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_head_timer()
+        self._patience.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._in_head:
+            if not self._head_bytes:
+                self._patience.begin(HEAD_TIMEOUT_S)
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.transport.write(_TOO_LARGE)
                 self.transport.close()
-            elif self._head_timer is None:
-                self._start_head_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = self._extensions
-        self._await_head()
+        self._in_head = True
+        self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._stop_head_timer()
+        self._patience.end()
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
-        unread = self.cycle.more_body
-        super().on_response_complete()
-        if unread:
+        """Instead of uvicorn's, which makes a timer for each request, and reads on after a body that nobody read."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
+            self.flow.resume_reading()
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self.cycle.more_body:
             self.transport.close()
+        else:
+            self.flow.resume_reading()
+            if not self._in_head:
+                self._patience.begin(self.timeout_keep_alive)
 
     def shutdown(self) -> None:
         """The server stops. An idle connection is cut: its client may never answer TLS's goodbye."""
@@ -83,16 +93,5 @@ class AdmittanceProtocol(HttpToolsProtocol):
         whole: Any = Whole(app, cycle)
         super()._start_asgi_task(cycle, whole)
 
-    def _await_head(self) -> None:
-        """A head begins. Most end with the same data and never need the timer."""
-        self._stop_head_timer()
-        self._in_head = True
-        self._head_bytes = 0
-
-    def _start_head_timer(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
-
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _give_up(self) -> None:
+        self.transport.close()

@@ -49,8 +49,10 @@ class AccessTokens:
         Raises `ConfigurationError` when there is no key to sign with.
         """
         issued_at = int(now)
-        ends = [issued_at + self._ttl_s, *(end for end in (not_after, attested_until) if end is not None)]
-        expires_at = min(ends)
+        expires_at = issued_at + self._ttl_s
+        for end in (not_after, attested_until):
+            if end is not None:
+                expires_at = min(expires_at, end)
         claims: dict[str, Any] = {
             "iss": self.issuer,
             "sub": subject,
