@@ -15,7 +15,8 @@ import uvicorn
 from admittance.errors import ConfigurationError
 from admittance.server.config import parse_address
 from admittance.server.protocol import AdmittanceProtocol
-from admittance.server.transports import BIO_BYTES, transport_failed
+from admittance.server.transports import BIO_BYTES, flush_all, transport_failed
+from admittance.server.turn import Turn
 
 HANDSHAKE_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 15
@@ -126,9 +127,12 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         loop = asyncio.get_running_loop()
+        answers = Turn(flush_all)
 
         def connection() -> asyncio.Protocol:
-            return AdmittanceProtocol(config=self.config, server_state=self.server_state, app_state={}, _loop=loop)
+            return AdmittanceProtocol(
+                config=self.config, server_state=self.server_state, app_state={}, _loop=loop, answers=answers
+            )
 
         self.servers = [
             await aiofastnet.create_server(

@@ -12,7 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from admittance.server.connection import EXTENSION, Connection
 from admittance.server.patience import Patience
 from admittance.server.tls import server_certificate_sha256, tls_extension
-from admittance.server.transports import UnpausingTransport
+from admittance.server.transports import HttpTransport
+from admittance.server.turn import Turn
 from admittance.server.whole import Whole
 
 HEAD_TIMEOUT_S = 10.0
@@ -24,15 +25,17 @@ _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0
 class AdmittanceProtocol(HttpToolsProtocol):
     """One connection."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, answers: Turn[HttpTransport], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._answers = answers
         self._extensions: dict[str, Any] = {}
         self._patience = Patience(self.loop, self._give_up)
         self._in_head = True
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(cast(asyncio.Transport, UnpausingTransport(transport, self.loop)))
+        self._to_client = HttpTransport(transport, self.loop, self._answers)
+        super().connection_made(cast(asyncio.Transport, self._to_client))
         connection = transport.get_extra_info("ssl_object")
         if connection is not None:
             tls = tls_extension(connection)
@@ -90,7 +93,7 @@ class AdmittanceProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        whole: Any = Whole(app, cycle)
+        whole: Any = Whole(app, cycle, self._to_client)
         super()._start_asgi_task(cycle, whole)
 
     def _give_up(self) -> None:

@@ -1,10 +1,11 @@
 """The log of requests: those of one turn of the event loop are written together, which costs less."""
 
-import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from admittance.server.logs import output
+from admittance.server.turn import Turn
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -14,16 +15,13 @@ class RequestLog:
 
     def __init__(self, listener: str) -> None:
         self._log = log.bind(listener=listener)
-        self._answered: list[tuple[str, str, int, float]] = []
+        self._answered = Turn(self._write)
 
     def add(self, method: str, path: str, status: int, seconds: float) -> None:
-        """Log a request when the event loop has done what it has to do now."""
-        if not self._answered:
-            asyncio.get_running_loop().call_soon(self._write)
-        self._answered.append((method, path, status, seconds))
+        """Log a request, together with others of this turn."""
+        self._answered.add((method, path, status, seconds))
 
-    def _write(self) -> None:
-        answered, self._answered = self._answered, []
+    def _write(self, answered: Sequence[tuple[str, str, int, float]]) -> None:
         with output.piece():
             for method, path, status, seconds in answered:
                 milliseconds = round(seconds * 1000, 1)

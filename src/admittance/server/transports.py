@@ -4,7 +4,10 @@ This touches their internals, so the tests hold each of them.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
+
+from admittance.server.turn import Turn
 
 BIO_BYTES = 16384
 """The least that aiofastnet takes as the size of a connection's buffers, each way; it would take 257 KiB."""
@@ -21,27 +24,54 @@ def resume_reading(transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         loop.call_soon(read_the_rest)
 
 
-class UnpausingTransport:
+class HttpTransport:
     """What uvicorn uses of a transport; paused reading neither loses what is there nor keeps a connection open.
 
     A closed one of aiofastnet's waits for the peer's goodbye, which it would not read while paused.
     """
 
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop, held: "Turn[HttpTransport]") -> None:
         self._transport = transport
         self._loop = loop
-        self.write = transport.write
+        self._held = held
+        self._answer = b""
         self.abort = transport.abort
         self.is_closing = transport.is_closing
         self.get_extra_info = transport.get_extra_info
         self.pause_reading = transport.pause_reading
 
+    def write_in_turn(self, answer: bytes) -> None:
+        """Write a whole answer when this turn of the event loop is over, after which the others' are written.
+
+        A write wakes the client that waits for it, which costs more than to write; one that is awake already needs
+        no waking.
+        """
+        self._answer += answer
+        self._held.add(self)
+
+    def flush(self) -> None:
+        """Write what is held."""
+        answer, self._answer = self._answer, b""
+        if answer and not self._transport.is_closing():
+            self._transport.write(answer)
+
+    def write(self, data: bytes) -> None:
+        self.flush()
+        self._transport.write(data)
+
     def resume_reading(self) -> None:
         resume_reading(self._transport, self._loop)
 
     def close(self) -> None:
+        self.flush()
         self._transport.resume_reading()
         self._transport.close()
+
+
+def flush_all(transports: Sequence[HttpTransport]) -> None:
+    """The end of a turn."""
+    for transport in transports:
+        transport.flush()
 
 
 def transport_failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

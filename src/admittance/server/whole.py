@@ -10,6 +10,8 @@ from functools import lru_cache
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from admittance.server.transports import HttpTransport
+
 BODY_HERE = "admittance.request.body_here"
 """The ASGI extension that holds a request's body which has arrived to its end: nobody needs to wait for it."""
 
@@ -21,9 +23,10 @@ _LEFT_TO_UVICORN = frozenset({b"connection", b"transfer-encoding", b"set-cookie"
 class Whole:
     """The application for one request, whose answer it writes itself if it is whole; uvicorn writes all others."""
 
-    def __init__(self, application: ASGIApp, cycle: RequestResponseCycle) -> None:
+    def __init__(self, application: ASGIApp, cycle: RequestResponseCycle, transport: HttpTransport) -> None:
         self._application = application
         self._cycle = cycle
+        self._transport = transport
         self._start: Message | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,10 +67,10 @@ class Whole:
             return False
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
-        cycle.transport.write(head + content)
+        self._transport.write_in_turn(head + content)
         cycle.message_event.set()
         if not cycle.keep_alive:
-            cycle.transport.close()
+            self._transport.close()
         cycle.on_response()
         return True
 
