@@ -9,14 +9,12 @@ import asyncio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from admittance.server.whole import BODY_HERE
-
 MAX_UNREAD_BYTES = 64 * 1024
 UNREAD_TIMEOUT_S = 2.0
 
 
 class EarlyAnswer:
-    """Before an answer starts, reads what is left of the body, up to 64 KiB and 2 s.
+    """Before an answer starts, reads what is left of a body that was not here, up to 64 KiB and 2 s.
 
     A client that wants to send more, or waits for `100 Continue`, gets `Connection: close` with the answer.
     """
@@ -25,9 +23,6 @@ class EarlyAnswer:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if BODY_HERE in scope.get("extensions", ()):
-            await self._application(scope, receive, send)
-            return
         body = _Body(receive)
 
         async def send_after_body(message: Message) -> None:

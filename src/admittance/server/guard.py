@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from admittance.server.early_answer import EarlyAnswer
 from admittance.server.problems import internal_error
 from admittance.server.request_log import RequestLog
+from admittance.server.whole import BODY_HERE
 
 PEOPLE_HEADERS = {
     "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -28,7 +29,8 @@ class Guard:
     """Adds `headers` where the application has not set them itself; logs method, path, status and duration."""
 
     def __init__(self, application: ASGIApp, listener: str, headers: dict[str, str] | None = None) -> None:
-        self._application = EarlyAnswer(application)
+        self._application = application
+        self._early_answer = EarlyAnswer(application)
         self._requests = RequestLog(listener)
         self._headers = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
 
@@ -48,7 +50,8 @@ class Guard:
             finished = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
-            await self._application(scope, receive, send_guarded)
+            application = self._application if BODY_HERE in scope.get("extensions", ()) else self._early_answer
+            await application(scope, receive, send_guarded)
         except Exception as error:
             log.error("request_crashed", method=scope["method"], path=scope["path"], exc_info=error)
             if status and not finished:

@@ -35,7 +35,6 @@ class HttpTransport:
         self._loop = loop
         self._held = held
         self._answer = b""
-        self.abort = transport.abort
         self.is_closing = transport.is_closing
         self.get_extra_info = transport.get_extra_info
         self.pause_reading = transport.pause_reading
@@ -61,6 +60,10 @@ class HttpTransport:
 
     def resume_reading(self) -> None:
         resume_reading(self._transport, self._loop)
+
+    def abort(self) -> None:
+        self.flush()
+        self._transport.abort()
 
     def close(self) -> None:
         self.flush()

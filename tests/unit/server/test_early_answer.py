@@ -8,7 +8,6 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from admittance.server.early_answer import MAX_UNREAD_BYTES, EarlyAnswer
-from admittance.server.whole import BODY_HERE
 
 
 async def answer_at_once(scope: Scope, receive: Receive, send: Send) -> None:
@@ -30,11 +29,8 @@ class Connection:
     async def send(self, message: Message) -> None:
         self.sent.append(message)
 
-    async def serve(
-        self, *headers: tuple[bytes, bytes], extensions: dict[str, bytes] | None = None
-    ) -> dict[bytes, bytes]:
+    async def serve(self, *headers: tuple[bytes, bytes]) -> dict[bytes, bytes]:
         scope: dict[str, Any] = {"type": "http", "method": "POST", "headers": list(headers)}
-        scope["extensions"] = extensions or {}
         await EarlyAnswer(answer_at_once)(scope, self.receive, self.send)
         return dict(self.sent[0]["headers"])
 
@@ -47,12 +43,6 @@ async def test_the_rest_of_a_body_is_read_before_the_answer() -> None:
     connection = Connection(part(b"a", more=True), part(b"b", more=False))
     assert b"connection" not in await connection.serve()
     assert connection.messages == []
-
-
-async def test_of_a_request_that_is_there_nothing_is_read_out() -> None:
-    connection = Connection(part(b"a", more=False))
-    assert b"connection" not in await connection.serve(extensions={BODY_HERE: b""})
-    assert len(connection.messages) == 1
 
 
 async def test_a_long_rest_is_not_read_and_the_connection_ends() -> None:

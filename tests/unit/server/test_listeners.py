@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from admittance.demo.ports import free_ports
 from admittance.errors import ConfigurationError
-from admittance.server import protocol
+from admittance.server import listeners, protocol
 from admittance.server.keys import certificates
 from admittance.server.keys.file import create_secret
 from admittance.server.keystore import Authority
@@ -199,6 +199,38 @@ async def test_second_head_that_never_ends_is_given_up(
     assert answer.count(b"HTTP/1.1 200") == 1
 
 
+async def test_line_ends_do_not_hold_an_idle_connection(
+    port: int, secured: OwnCertificate, anchor: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "KEEP_ALIVE_S", 0.2)
+    async with listening(people(port, secured)), asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=trusting(anchor), server_hostname="localhost"
+        )
+        writer.write(GET.replace(b"connection: close\r\n", b""))
+        answer = asyncio.create_task(reader.read())
+        while not answer.done():
+            writer.write(b"\r\n")
+            await asyncio.sleep(0.02)
+        assert (await answer).count(b"HTTP/1.1 200") == 1
+        writer.close()
+
+
+async def test_answer_does_not_cut_off_the_next_request(
+    port: int, secured: OwnCertificate, anchor: Authority
+) -> None:
+    post = b"POST /read HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\n"
+    async with listening(people(port, secured)), asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=trusting(anchor), server_hostname="localhost"
+        )
+        writer.write(post + b"body" + post.replace(b"localhost", b"localhost\r\nconnection: close") + b"bo")
+        await reader.readuntil(b"\r\n\r\n4")
+        writer.write(b"dy")
+        assert (await reader.read()).endswith(b"\r\n\r\n4")
+        writer.close()
+
+
 async def test_body_that_reading_pauses_for_is_read_to_its_end(
     port: int, secured: OwnCertificate, anchor: Authority
 ) -> None:
@@ -219,16 +251,16 @@ async def test_connection_ends_after_a_body_that_nobody_reads(
 async def test_request_under_way_is_answered_while_the_server_stops(
     port: int, secured: OwnCertificate, anchor: Authority
 ) -> None:
-    listeners = Listeners([people(port, secured)])
-    await listeners.start()
+    served = Listeners([people(port, secured)])
+    await served.start()
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, ssl=trusting(anchor), server_hostname="localhost"
     )
     writer.write(b"POST /read HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nab")
     await writer.drain()
-    while not any(server.server_state.tasks for server in listeners._servers):
+    while not any(server.server_state.tasks for server in served._servers):
         await asyncio.sleep(0)
-    stopping = asyncio.create_task(listeners.stop())
+    stopping = asyncio.create_task(served.stop())
     await asyncio.sleep(0)
     writer.write(b"cd")
     answer = await reader.read()
@@ -246,13 +278,13 @@ async def test_a_client_that_never_says_goodbye_does_not_hold_up_the_end(
             socket.create_connection(("127.0.0.1", port)), server_hostname="localhost"
         )
 
-    listeners = Listeners([people(port, secured)])
-    await listeners.start()
+    served = Listeners([people(port, secured)])
+    await served.start()
     with await asyncio.to_thread(connect) as unused, await asyncio.to_thread(connect) as idle:
         await asyncio.to_thread(idle.sendall, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert await asyncio.to_thread(idle.recv, 1)
         async with asyncio.timeout(STOP_TIMEOUT_S * 0.8):
-            await listeners.stop()
+            await served.stop()
         assert unused.fileno() > 0
 
 
