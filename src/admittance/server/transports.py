@@ -40,10 +40,10 @@ class HttpTransport:
         self.pause_reading = transport.pause_reading
 
     def write_in_turn(self, answer: bytes) -> None:
-        """Write a whole answer when this turn of the event loop is over, after which the others' are written.
+        """Write a whole answer when this turn of the event loop is over, one after the other with those to others.
 
-        A write wakes the client that waits for it, which costs more than to write; one that is awake already needs
-        no waking.
+        A write wakes the client that waits for it, which costs more than the write itself; a client that is still
+        awake from the last one costs nothing.
         """
         self._answer += answer
         self._held.add(self)
@@ -62,6 +62,7 @@ class HttpTransport:
         resume_reading(self._transport, self._loop)
 
     def abort(self) -> None:
+        """End without TLS's goodbye, but with what is held."""
         self.flush()
         self._transport.abort()
 
