@@ -1,13 +1,9 @@
 """`admit demo access`, as people run it."""
 
-import asyncio
-import json
-import sys
 from pathlib import Path
 
-from tests.e2e.demo_traces import processes_naming
+from tests.e2e.demonstrations import demonstrated, logs_with_secrets
 
-ADMIT = (sys.executable, "-m", "admittance")
 REASONS = {
     "fake_app": "integrity_refused",
     "app_not_attested": "integrity_required",
@@ -45,14 +41,7 @@ STEPS = [
 
 async def test_the_demonstration_shows_every_step_and_holds(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    demo = await asyncio.create_subprocess_exec(
-        *(*ADMIT, "demo", "access", "--json", "--keep", str(folder)), stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await demo.communicate()
-    told = [json.loads(line) for line in output.splitlines()]
-    assert all(step["ok"] for step in told), told
-    assert demo.returncode == 0
+    told = await demonstrated("access", folder)
     assert [step["step"] for step in told[:-1]] == STEPS
     assert {step["step"]: step["error"] for step in told if "error" in step} == REASONS
-    assert told[-1]["step"] == "summary"
-    assert processes_naming(folder) == []
+    assert logs_with_secrets(folder, ("password", "guest-password", "typed")) == []

@@ -98,7 +98,7 @@ def configure_logs(form: Literal["json", "console"], level: str, stream: TextIO 
 
 
 def _add_timestamp(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The time for JSON, which writes it (RFC 3339) faster than the time itself does."""
+    """msgspec writes a time as RFC 3339 in less than `datetime` takes itself."""
     event["timestamp"] = datetime.now(UTC)
     return event
 
