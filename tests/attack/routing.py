@@ -25,7 +25,7 @@ async def routes_of_server(site: Site) -> dict[str, list[Route]]:
 def routes_behind(listener: Listener) -> list[Route]:
     """The routes behind a listener's guard."""
     assert isinstance(listener.application, Guard)
-    routes: list[Route] = listener.application._application._application.routes
+    routes: list[Route] = listener.application._application.routes
     assert all(isinstance(route, Route) for route in routes), "Mounts and others must be looked into, too."
     return routes
 
