@@ -2,13 +2,16 @@
 was granted, or in somebody else's name.
 """
 
+import secrets
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
+from admittance.client.oauth.pkce import Pkce
 from tests.attack.granted_lock import Granting, exchange, give, token
-from tests.attack.site import ON_SQLITE, Login, Site, invented
+from tests.attack.oauth_site import Browser, app, code_form, register
+from tests.attack.site import ON_SQLITE, Login, Site, invented, new_key
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -64,3 +67,19 @@ async def test_another_account_gets_no_key_by_a_grant_that_it_can_read_of(site: 
     thief = Login(site.origin, site.attacker, guest.account_id, guest.email, guest.token, stranger.private_key)
     assert (await token(thief, device.device_id)).status_code in (400, 401)
     assert lock.keys == set()
+
+
+@ON_SQLITE
+async def test_a_token_for_another_resource_is_none_here(site: Site) -> None:
+    """The app was let in at somebody else's API alone, and holds the key of its token."""
+    resource = f"https://{secrets.token_hex(4)}.example"
+    serving = ("--authentication", "client_secret_basic", "--grant", "client_credentials", "--audience", resource)
+    await register(site, "Reports", *serving, "--scope", "reports")
+    client, owner, pkce = await app(site), await site.somebody("owner"), Pkce.generate()
+    code = await Browser(site).code(client, owner, pkce, resource=resource)
+    thief = Login(site.origin, site.attacker, owner.account_id, owner.email, "", new_key())
+    answer = await thief.post("/oauth/token", code_form(client, code, pkce))
+    thief.token = answer.json()["access_token"]
+    for method, path in (("GET", "/api/devices"), ("GET", "/api/account"), ("POST", "/relay/tickets")):
+        assert (await thief.send(method, path)).status_code == 401, path
+    assert (await exchange(thief, f"{site.origin}/d/{invented().device_id}")).status_code == 400
