@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from admittance.server.audit.store import audit
 from admittance.server.revocations.store import endings
+from admittance.wire import base64url
 from tests.unit.server.access.conftest import OAuth, public
 from tests.unit.server.accounts.conftest import ClientKey
 
@@ -49,6 +50,18 @@ async def test_an_invented_refresh_token_is_refused(oauth: OAuth, change: str) -
     forged = real[:-4] + change if change else real[:20] + ("A" if real[20] != "A" else "B") + real[21:]
     assert (await oauth.refresh(forged)).json()["error"] == "invalid_grant"
     assert (await oauth.refresh(real)).status_code == 200
+
+
+@pytest.mark.parametrize("step", [-1, 1])
+async def test_a_used_refresh_token_does_not_become_another(oauth: OAuth, step: int) -> None:
+    """Neither the one that is good now, nor one whose reuse would end the login."""
+    used = (await oauth.login())["refresh_token"]
+    current = (await oauth.refresh(used)).json()["refresh_token"]
+    raw = base64url.decode(used if step > 0 else current)
+    rotation = int.from_bytes(raw[16:20], "big") + step
+    forged = base64url.encode(raw[:16] + rotation.to_bytes(4, "big") + raw[20:])
+    assert (await oauth.refresh(forged)).json()["error"] == "invalid_grant"
+    assert (await oauth.refresh(current)).status_code == 200
 
 
 async def test_a_refresh_narrows_the_scope_and_never_widens_it(oauth: OAuth) -> None:
