@@ -194,6 +194,17 @@ async def test_a_wrong_secret_looks_like_an_unknown_client(oauth: OAuth, headers
     assert ("www-authenticate" in answer.headers) == bool(headers)
 
 
+async def test_a_secret_counts_in_one_basic_header_alone(oauth: OAuth) -> None:
+    secret = await oauth.add(confidential())
+    right = basic("backup", secret)["authorization"]
+    others = basic("backup", "A" * 43)["authorization"]
+    for shown in ([right.replace("Basic", "Bearer")], [right, others], [others, right], [right, right]):
+        headers = [("authorization", value) for value in shown]
+        answer = await oauth.http.post("/oauth/token", data=CREDENTIALS, headers=headers)
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+    assert (await oauth.http.post("/oauth/token", data=CREDENTIALS, headers=[("authorization", right)])).is_success
+
+
 async def test_a_client_proves_itself_by_its_own_method_alone(oauth: OAuth) -> None:
     secret, key = await oauth.add(confidential()), jwk.ECKey.generate_key("P-256")
     await oauth.add(confidential("signer", authentication="private_key_jwt", keys=keys(key)))

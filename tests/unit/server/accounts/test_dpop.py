@@ -2,6 +2,7 @@
 
 import base64
 import json
+import string
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ NOW = 1_800_000_030.0
 NONCES = Nonces(b"n" * 32)
 VERIFIER = ProofVerifier(origin=ORIGIN, nonces=NONCES)
 TOKEN = "t" * 43
+ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 KEY = ClientKey()
 
 
@@ -121,6 +123,14 @@ def test_a_point_off_the_curve_is_refused() -> None:
     public = KEY.key.as_dict(private=False)
     with pytest.raises(AuthenticationFailed):
         verify(make(header={"jwk": {**public, "y": public["x"]}}))
+
+
+def test_a_coordinate_has_one_encoding() -> None:
+    """Else one key would have several thumbprints."""
+    public = KEY.key.as_dict(private=False)
+    stray = ALPHABET[ALPHABET.index(str(public["x"])[-1]) + 1]
+    with pytest.raises(AuthenticationFailed):
+        verify(make(header={"jwk": {**public, "x": str(public["x"])[:-1] + stray}}))
 
 
 def test_algorithms_beyond_ours_are_refused() -> None:
