@@ -16,12 +16,11 @@ class Patience:
         self._over = over
         self._until = math.inf
         self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf
 
     def begin(self, seconds: float) -> None:
         """Wait that long from now, and no longer for what was waited for before."""
         self._until = self._loop.time() + seconds
-        if self._until < self._due:
+        if self._timer is None or self._until < self._timer.when():
             self._look_at(self._until)
 
     def end(self) -> None:
@@ -30,21 +29,22 @@ class Patience:
 
     def cancel(self) -> None:
         """Nothing will be waited for any more."""
-        self._until = math.inf
-        self._due = math.inf
-        if self._timer is not None:
-            self._timer.cancel()
+        self.end()
+        self._stop_timer()
 
     def _look_at(self, due: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._due = due
+        self._stop_timer()
         self._timer = self._loop.call_at(due, self._look)
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _look(self) -> None:
-        self._timer, self._due = None, math.inf
+        self._timer = None
         if self._until <= self._loop.time():
-            self._until = math.inf
+            self.end()
             self._over()
         elif self._until < math.inf:
             self._look_at(self._until)

@@ -29,13 +29,11 @@ class AdmittanceProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._answers = answers
         self._extensions: dict[str, Any] = {}
-        self._patience = Patience(self.loop, self._give_up)
         self._in_head = True
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._to_client = HttpTransport(transport, self.loop, self._answers)
-        super().connection_made(cast(asyncio.Transport, self._to_client))
+        super().connection_made(cast(asyncio.Transport, HttpTransport(transport, self.loop, self._answers)))
         connection = transport.get_extra_info("ssl_object")
         if connection is not None:
             tls = tls_extension(connection)
@@ -43,6 +41,7 @@ class AdmittanceProtocol(HttpToolsProtocol):
             shown = server_certificate_sha256(tls)
             if shown is not None:
                 self._extensions[EXTENSION] = Connection(shown)
+        self._patience = Patience(self.loop, self.transport.close)
         self._patience.begin(HEAD_TIMEOUT_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -93,8 +92,5 @@ class AdmittanceProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        whole: Any = Whole(app, cycle, self._to_client)
+        whole: Any = Whole(app, cycle)
         super()._start_asgi_task(cycle, whole)
-
-    def _give_up(self) -> None:
-        self.transport.close()

@@ -6,6 +6,7 @@ uvicorn is pinned.
 """
 
 from functools import lru_cache
+from typing import cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -23,10 +24,9 @@ _LEFT_TO_UVICORN = frozenset({b"connection", b"transfer-encoding", b"set-cookie"
 class Whole:
     """The application for one request, whose answer it writes itself if it is whole; uvicorn writes all others."""
 
-    def __init__(self, application: ASGIApp, cycle: RequestResponseCycle, transport: HttpTransport) -> None:
+    def __init__(self, application: ASGIApp, cycle: RequestResponseCycle) -> None:
         self._application = application
         self._cycle = cycle
-        self._transport = transport
         self._start: Message | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,10 +67,10 @@ class Whole:
             return False
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
-        self._transport.write_in_turn(head + content)
+        cast(HttpTransport, cycle.transport).write_in_turn(head + content)
         cycle.message_event.set()
         if not cycle.keep_alive:
-            self._transport.close()
+            cycle.transport.close()
         cycle.on_response()
         return True
 

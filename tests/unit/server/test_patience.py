@@ -5,8 +5,6 @@ import pytest
 
 from admittance.server.patience import Patience
 
-Begun = Callable[[], Patience]
-
 
 class Clock:
     """A loop whose time is told to it; counts the timers that were made."""
@@ -23,18 +21,21 @@ class Clock:
         return self.timers[-1]
 
     def pass_to(self, now: float) -> None:
-        while due := [timer for timer in self.timers if timer.is_armed and timer.when <= now]:
-            self.now = due[0].when
+        while due := [timer for timer in self.timers if timer.is_armed and timer.due <= now]:
+            self.now = due[0].due
             due[0].is_armed = False
             due[0].callback()
         self.now = now
 
 
 class Timer:
-    def __init__(self, when: float, callback: Callable[[], None]) -> None:
-        self.when = when
+    def __init__(self, due: float, callback: Callable[[], None]) -> None:
+        self.due = due
         self.callback = callback
         self.is_armed = True
+
+    def when(self) -> float:
+        return self.due
 
     def cancel(self) -> None:
         self.is_armed = False
@@ -70,20 +71,15 @@ def test_what_came_in_time_is_not_given_up(clock: Clock, over: list[float], pati
     assert over == []
 
 
-def test_a_later_end_counts(clock: Clock, over: list[float], patience: Patience) -> None:
-    patience.begin(10)
-    clock.pass_to(5)
-    patience.begin(10)
-    clock.pass_to(100)
-    assert over == [15]
-
-
-def test_an_earlier_end_counts(clock: Clock, over: list[float], patience: Patience) -> None:
-    patience.begin(15)
-    clock.pass_to(1)
+@pytest.mark.parametrize(("first", "again_at", "end"), [(10, 5, 15), (15, 1, 11)])
+def test_only_the_last_wait_counts(
+    clock: Clock, over: list[float], patience: Patience, first: float, again_at: float, end: float
+) -> None:
+    patience.begin(first)
+    clock.pass_to(again_at)
     patience.begin(10)
     clock.pass_to(100)
-    assert over == [11]
+    assert over == [end]
 
 
 def test_it_can_begin_after_its_end(clock: Clock, over: list[float], patience: Patience) -> None:
