@@ -3,18 +3,16 @@
 import asyncio
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
 
+from admittance.demo.processes import ADMIT
 from tests.browser.sign_in import sign_in
 from tests.oauth_site import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-ADMIT = (sys.executable, "-m", "admittance")
 
 
 async def begin(server: Server, profile: Path) -> asyncio.subprocess.Process:

@@ -4,12 +4,12 @@ import asyncio
 import json
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ADMIT = (sys.executable, "-m", "admittance")
+from admittance.demo.processes import ADMIT
+
 CONFIGURATION = 6
 _ISOLATION = ("unshare", "setpriv")
 

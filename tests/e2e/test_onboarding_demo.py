@@ -5,7 +5,8 @@ import json
 import signal
 from pathlib import Path
 
-from tests.e2e.demonstrations import ADMIT, demonstrated, logs_with_secrets, processes_naming
+from admittance.demo.processes import ADMIT
+from tests.e2e.demonstrations import demonstrated, logs_with_secrets, processes_naming
 
 STEPS = {
     "server",

@@ -1,7 +1,6 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -12,15 +11,10 @@ from admittance.server.logs import REDACTED, Secret, configure_logs, redact
 
 
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
+def stream(logging_restored: None) -> io.StringIO:
     stream = io.StringIO()
     configure_logs("json", "info", stream)
-    yield stream
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    return stream
 
 
 @pytest.mark.parametrize(
@@ -100,15 +94,10 @@ def test_level_is_respected(stream: io.StringIO) -> None:
     assert stream.getvalue() == ""
 
 
-def test_console_form_is_text() -> None:
+def test_console_form_is_text(logging_restored: None) -> None:
     stream = io.StringIO()
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
     configure_logs("console", "info", stream)
     structlog.stdlib.get_logger("x").info("hello", token="hunter2")
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
     assert "hello" in stream.getvalue()
     assert "hunter2" not in stream.getvalue()
 
