@@ -15,8 +15,8 @@ import uvicorn
 from admittance.errors import ConfigurationError
 from admittance.server.config import parse_address
 from admittance.server.protocol import AdmittanceProtocol
-from admittance.server.transports import BIO_BYTES, flush_all, transport_failed
-from admittance.server.turn import Turn
+from admittance.server.transports import BIO_BYTES, HttpTransport, transport_failed
+from admittance.server.turn import MOST, Turn, flush_all
 
 HANDSHAKE_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 15
@@ -127,7 +127,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         loop = asyncio.get_running_loop()
-        answers = Turn(flush_all)
+        answers: Turn[HttpTransport] = Turn(flush_all, MOST)
 
         def connection() -> asyncio.Protocol:
             return AdmittanceProtocol(

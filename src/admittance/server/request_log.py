@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from admittance.server.logs import output
-from admittance.server.turn import Turn
+from admittance.server.turn import MOST, Turn
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -15,7 +15,7 @@ class RequestLog:
 
     def __init__(self, listener: str) -> None:
         self._log = log.bind(listener=listener)
-        self._answered = Turn(self._write)
+        self._answered = Turn(self._write, MOST)
 
     def add(self, method: str, path: str, status: int, seconds: float) -> None:
         """Log a request, together with others of this turn."""

@@ -4,7 +4,6 @@ This touches their internals, so the tests hold each of them.
 """
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from admittance.server.turn import Turn
@@ -70,12 +69,6 @@ class HttpTransport:
         self.flush()
         self._transport.resume_reading()
         self._transport.close()
-
-
-def flush_all(transports: Sequence[HttpTransport]) -> None:
-    """The end of a turn."""
-    for transport in transports:
-        transport.flush()
 
 
 def transport_failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from admittance.server.transports import HttpTransport, flush_all
-from admittance.server.turn import Turn
+from admittance.server.transports import HttpTransport
+from admittance.server.turn import Turn, flush_all
 
 
 class Below:

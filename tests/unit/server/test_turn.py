@@ -20,7 +20,7 @@ async def test_items_of_a_turn_come_together() -> None:
 
 async def test_a_busy_turn_ends_early() -> None:
     over: list[Sequence[int]] = []
-    turn = Turn(over.append)
+    turn = Turn(over.append, MOST)
     for number in range(MOST + 1):
         turn.add(number)
     assert over == [list(range(MOST))]
@@ -28,9 +28,19 @@ async def test_a_busy_turn_ends_early() -> None:
     assert over[1:] == [[MOST]]
 
 
-async def test_nothing_ends_twice() -> None:
+async def test_a_turn_without_a_bound_takes_all() -> None:
     over: list[Sequence[int]] = []
     turn = Turn(over.append)
+    for number in range(10 * MOST):
+        turn.add(number)
+    assert over == []
+    await asyncio.sleep(0)
+    assert over == [list(range(10 * MOST))]
+
+
+async def test_nothing_ends_twice() -> None:
+    over: list[Sequence[int]] = []
+    turn = Turn(over.append, MOST)
     for number in range(MOST):
         turn.add(number)
     await asyncio.sleep(0)

@@ -25,6 +25,7 @@ from admittance.server.relay.settings import AUTHENTICATION_TIMEOUT_S, CLOSE_TIM
 from admittance.server.relay.wheel import Deadlines, Wheel
 from admittance.server.revocations.recent import RecentEndings
 from admittance.server.revocations.store import grant_key
+from admittance.server.turn import Turn, flush_all
 from admittance.wire.relay import CloseCode, CloseReason, RelayProof, RelayTicket, retry_after_text
 
 TICK_S = 1.0
@@ -72,7 +73,7 @@ class RelayNode:
         self._closing: Deadlines[Connection] = Deadlines(CLOSE_TIMEOUT_S)
         self._endings = RecentEndings()
         self.touched_apps: list[AppConnection] = []
-        self._busy: list[DeviceConnection] = []
+        self._busy: Turn[DeviceConnection] = Turn(flush_all)
         self._tasks: set[asyncio.Task[None]] = set()
         self._emptied = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -204,14 +205,11 @@ class RelayNode:
         """Send what devices sent."""
         if self.touched_apps:
             touched, self.touched_apps = self.touched_apps, []
-            for app in touched:
-                app.flush()
+            flush_all(touched)
 
     def busy(self, device: DeviceConnection) -> None:
         """There is something to send to that device, with all else of this turn of the event loop."""
-        self._busy.append(device)
-        if len(self._busy) == 1:
-            self.loop.call_soon(self._flush_devices)
+        self._busy.add(device)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a task that the node keeps until it ends."""
@@ -333,11 +331,6 @@ class RelayNode:
 
     def _text(self, reason: CloseReason) -> str:
         return self.retry_after() if reason.close_code is CloseCode.UNAVAILABLE else ""
-
-    def _flush_devices(self) -> None:
-        busy, self._busy = self._busy, []
-        for device in busy:
-            device.flush()
 
     def _tick(self) -> None:
         self._timer = self.loop.call_later(TICK_S, self._tick)
