@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from pytest_asyncio import is_async_test
 
 from tests.access_world import Site as AccessSite
 from tests.access_world import access_site
@@ -16,6 +17,17 @@ from tests.attack.nodes import Nodes, nodes_of
 from tests.attack.relay_site import RelaySite
 from tests.attack.site import LAMP, LOCK, Site, site_on
 from tests.attack.world import World
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """While a loop of a test's own ran, the session's would stand still, and with it relays in the middle: devices
+    would take their connections for broken."""
+    session = pytest.mark.asyncio(loop_scope="session")
+    for item in items:
+        if HERE in item.path.parents and is_async_test(item):
+            item.add_marker(session, append=False)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -17,8 +17,6 @@ from admittance.wire.protocomm import session
 from admittance.wire.protocomm.parsing import Status
 from tests.attack.world import Guest, World
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 ATTACK_S = 2.5
 
 

@@ -25,8 +25,6 @@ from admittance.wire.protocomm.parsing import Status
 from tests.attack.wire import Exchange, Forward, Wire
 from tests.attack.world import World
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 SUITE = PROVISIONING_SUITE
 CODES = 8
 SESSIONS = 20

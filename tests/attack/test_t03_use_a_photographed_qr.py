@@ -24,8 +24,6 @@ from admittance.wire.protocomm import session
 from admittance.wire.protocomm.parsing import Status
 from tests.attack.world import Device, Guest, World
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 SHOWN_AT, ROTATION_S, GRACE_S = 1000.0, 60.0, 90.0
 
 

@@ -23,8 +23,6 @@ from tests.attack.oauth_site import app
 from tests.attack.site import ON_SQLITE, Login, Site, code_of, new_key, seen
 from tests.logins import CLIENT_ID
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 PATH = "/api/account"
 
 

@@ -18,8 +18,6 @@ from admittance.wire import base64url
 from tests.attack.site import CAMERA, LAMP, VAULT, Site, certificate_for, code_of, invented, new_key, seen
 from tests.device_world import FakeDevice
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 QUOTA = 3
 AT_ONCE = 30
 

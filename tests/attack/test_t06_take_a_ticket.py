@@ -16,8 +16,6 @@ from admittance.server.activation.store import tickets
 from tests.attack.site import LOCK, Site, code_of, enrolled, invented, new_key, seen
 from tests.device_world import FakeDevice
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 AT_ONCE = 50
 
 

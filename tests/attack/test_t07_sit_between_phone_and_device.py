@@ -34,8 +34,6 @@ from admittance.wire.provisioning_messages import EvidenceAnswer, Hello
 from tests.attack.wire import Exchange, Forward, Wire
 from tests.attack.world import Device, World
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 SUITE = PROVISIONING_SUITE
 Tamper = Callable[[Request, Forward], Awaitable[Response]]
 

@@ -6,7 +6,6 @@ import os
 from typing import Any
 
 import httpx
-import pytest
 
 from admittance.client.api import ApiClient
 from admittance.errors import Throttled, WrongCode
@@ -15,8 +14,6 @@ from admittance.wire import base64url
 from admittance.wire.protocomm.version import Admit
 from tests.attack.site import LOCK, ON_SQLITE, Login, Site, code_of, invented, seen
 from tests.attack.world import Device, Guest, World
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 OF_FIXED_LENGTH = ("challenge", "ssid", "passphrase", "username", "code", "device_id")
 

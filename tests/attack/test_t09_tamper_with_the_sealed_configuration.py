@@ -20,8 +20,6 @@ from admittance.wire.cose import Sign1
 from admittance.wire.sealed import Configuration, Envelope, Header
 from tests.attack.world import Device, Guest, Met, Visit, World, activate
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 FLIPS = 120
 APP_KEY = b"k" * 32
 

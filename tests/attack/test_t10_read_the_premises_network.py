@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -28,8 +27,6 @@ from admittance.wire import cbor, message
 from admittance.wire.cose import Sign1
 from admittance.wire.sealed import Configuration, Envelope
 from tests.attack.world import World
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LONGEST_CIPHERTEXT = 120
 STORED = "home"

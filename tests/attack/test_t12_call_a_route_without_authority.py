@@ -61,8 +61,6 @@ from tests.attack.scene import Scene
 from tests.attack.site import CBOR, ON_SQLITE, Login, Site, code_of, invented, new_key, seen
 from tests.logins import challenge_form
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 CHALLENGE = "/oauth/authorize-challenge"
 NOWHERE = ("/", "/shutdown", "/admin", "/api", "/docs", "/metrics", "/debug", "/.git/config", "/api/")
 OFF_BY_DEFAULT = {"device_relay_plain"}

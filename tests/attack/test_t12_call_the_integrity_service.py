@@ -18,8 +18,6 @@ from tests.attack.integrity_site import CLIENT, VERSION, IntegritySite, Service
 from tests.attack.routing import METHODS, named, routes_behind, routes_of_server
 from tests.attack.site import code_of
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 KEY = "an instance's key"
 OF_THE_SERVICE = {
     ("POST", CHALLENGES_PATH): KEY,

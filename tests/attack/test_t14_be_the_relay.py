@@ -39,8 +39,6 @@ from tests.attack.meddling import (
 from tests.attack.relay_in_the_middle import DeviceConnection, Stream, Way, pass_frame_on
 from tests.attack.world import Device, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 DOCUMENT_BYTES = 3500
 """More than goes in one message: the document and its answer travel in blocks."""
 

@@ -30,8 +30,6 @@ from tests.attack.meddling import (
     talk_as,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 
 @pytest.fixture
 def site(relayed: ChannelSite) -> ChannelSite:

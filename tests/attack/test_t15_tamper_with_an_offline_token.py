@@ -23,13 +23,11 @@ from admittance.wire.cose_key import SymmetricCoseKey
 from admittance.wire.cwt import EncryptedKeyConfirmation
 from tests.monitor_world import Ward, ward
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 READ_ONLY = (Permission("/measurements", GET),)
 EVERYTHING = (Permission("/measurements", GET), Permission("/alarm", GET | PUT))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def monitor(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ward]:
     async with ward(tmp_path_factory.mktemp("ward")) as opened:
         yield opened

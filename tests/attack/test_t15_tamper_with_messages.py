@@ -38,8 +38,6 @@ from tests.attack.meddling import (
 from tests.attack.relay_in_the_middle import Stream, Way
 from tests.attack.world import until
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 CODE_BYTE = 1
 TOKEN_BYTES = range(2, 6)
 TAG_BYTES = 8

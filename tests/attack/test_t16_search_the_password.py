@@ -37,8 +37,6 @@ from tests.attack.site import LAMP, PLANS, Row, command
 from tests.attack.wire import Wire
 from tests.attack.world import Device
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 TABLES = {
     "accounts",
     "audit",

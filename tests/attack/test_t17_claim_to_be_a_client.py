@@ -18,8 +18,6 @@ from tests.attack.oauth_site import RegisteredClient, register
 from tests.attack.site import ON_SQLITE, Login, Site, new_key
 from tests.client_certificates import ClientCertificate, made_certificate
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 PATIENCE_S = 20.0
 CREDENTIALS = {"grant_type": "client_credentials", "scope": "devices"}
 METHOD = ("--authentication", "self_signed_tls_client_auth", "--grant", "client_credentials", "--scope", "devices")

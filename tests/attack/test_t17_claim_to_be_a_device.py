@@ -30,8 +30,6 @@ from tests.attack.site import CBOR, ON_SQLITE, Enrolment, Site, code_of, enrolle
 from tests.device_world import FakeDevice
 from tests.relay_ends import EchoDevice
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 STATUS = "/device/status"
 LIFE_S = 3
 

@@ -24,8 +24,6 @@ from tests.attack.relay_site import Relayed, device_trust, refused, until
 from tests.attack.site import ON_SQLITE, Site, new_key
 from tests.relay_ends import EchoDevice, open_socket
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def scene(site: Site) -> AsyncIterator[Scene]:

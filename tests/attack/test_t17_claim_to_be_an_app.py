@@ -35,8 +35,6 @@ from tests.attack.site import ON_SQLITE, Login, Site, invented, new_key
 from tests.attack.world import World
 from tests.relay_ends import AppStream, EchoDevice
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 SECRET = b"the state of the lock"
 
 

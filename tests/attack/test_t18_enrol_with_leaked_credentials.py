@@ -11,8 +11,6 @@ from admittance.wire.enrolment import Factor
 from tests.attack.factor_site import NUMBER, PANEL, FactorSite, Person
 from tests.attack.site import Login, code_of, seen
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def thief(at: FactorSite, victim: Person) -> Login:

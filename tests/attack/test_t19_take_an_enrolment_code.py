@@ -5,15 +5,12 @@ or keep the owner from enrolling.
 import asyncio
 import secrets
 
-import pytest
 import pytest_asyncio
 
 from admittance.wire import crockford
 from admittance.wire.enrolment import Factor
 from tests.attack.factor_site import FactorSite, Person
 from tests.attack.site import code_of, new_key, seen
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -19,8 +19,6 @@ from tests.attack.site import Site
 from tests.attack.world import Device, World, until
 from tests.tls_material import Authority, server_context
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}"
 
 

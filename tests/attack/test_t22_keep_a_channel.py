@@ -26,8 +26,6 @@ from tests.attack.relay_site import RelaySite
 from tests.attack.site import Login
 from tests.attack.world import Device, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 DEVICE = {"application": "lock", "local": "127.0.0.1:0"}
 LOOK, TURN = Permission(LOCK, GET), Permission(LOCK, GET | PUT)
 

@@ -21,8 +21,6 @@ from tests.attack.channel_site import ACTUATOR
 from tests.attack.possession import carried_out, give, new_order, order
 from tests.attack.world import until
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 
 @dataclass
 class Watch:

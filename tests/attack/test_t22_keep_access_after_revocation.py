@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import pytest
 import pytest_asyncio
 
 from admittance.demo.held_connection import HeldConnection
@@ -19,8 +18,6 @@ from tests.attack.nodes import ON_POSTGRESQL, Nodes
 from tests.attack.site import CBOR, LOCK, Enrolment, Login, Site, code_of, enrolled, new_key
 from tests.attack.world import World
 from tests.device_world import FakeDevice
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 STATUS = "/device/status"
 

@@ -21,8 +21,6 @@ from tests.attack.relay_site import NodePorts, Relayed, RelaySite, Talking, ende
 from tests.attack.site import CBOR, Login
 from tests.relay_ends import AppStream
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 GONE = {"reason": "gone"}
 ENDINGS: dict[str, object] = {"revoke": GONE, "decommission": GONE, "stolen": None, "release": None, "reset": None}
 SHUT = {CloseCode.OFFLINE, CloseCode.UNAVAILABLE}

@@ -17,8 +17,6 @@ from tests.attack.nodes import Nodes
 from tests.attack.site import CBOR, code_of
 from tests.device_world import FakeDevice
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 MAKE_CODE = "/device/enrolment-codes"
 ASK = Factor("approval", "")
 CONTENT = {"revoke": {"reason": "gone"}, "decommission": {"reason": "gone"}}

@@ -15,8 +15,6 @@ from tests.attack.relay_site import Talking, ended, refused, ticket_of, until
 from tests.attack.site import ON_SQLITE, Login, Site, code_of
 from tests.relay_ends import AppStream
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def granting(site: Site) -> AsyncIterator[Granting]:

@@ -6,13 +6,12 @@ The client's key signs, and never travels.
 from dataclasses import dataclass
 
 import httpx
-import pytest
 
 from admittance.client.oauth.pkce import Pkce
 from tests.attack.site import ON_SQLITE, Login, Site, code_of, new_key
 from tests.logins import CLIENT_ID, challenge_form, code_form
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), ON_SQLITE]
+pytestmark = ON_SQLITE
 
 
 @dataclass(frozen=True)

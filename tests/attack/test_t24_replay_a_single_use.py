@@ -7,16 +7,12 @@ import random
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 from admittance.errors import AdmittanceError, AuthenticationFailed, NotAllowed
 from admittance.wire.coap import datagram
 from tests.access_world import Site
 from tests.attack.datagram_wire import DatagramWire
 from tests.attack.possession import carried_out, give, new_order, order
 from tests.attack.world import until
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 POWER_CUTS = 6
 LONGEST_S = 0.03

@@ -14,10 +14,8 @@ from admittance.client.channel.content import Content
 from admittance.errors import AuthenticationFailed, NotAllowed
 from tests.monitor_world import Ward, ward
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def monitor(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ward]:
     async with ward(tmp_path_factory.mktemp("ward")) as opened:
         yield opened

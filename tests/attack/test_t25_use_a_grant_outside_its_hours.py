@@ -6,13 +6,10 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-import pytest
 import pytest_asyncio
 
 from tests.attack.granted_lock import HOUR_S, Granting, give, token
 from tests.attack.site import ON_SQLITE, Site, code_of
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -16,8 +16,6 @@ from tests.attack.channel_site import ACTUATOR
 from tests.attack.possession import carried_out, give, new_order, order
 from tests.attack.world import WAIT_S
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 HOUR_S = 3600
 
 

@@ -5,15 +5,12 @@ was granted, or in somebody else's name.
 import secrets
 from collections.abc import AsyncIterator
 
-import pytest
 import pytest_asyncio
 
 from admittance.client.oauth.pkce import Pkce
 from tests.attack.granted_lock import Granting, exchange, give, token
 from tests.attack.oauth_site import Browser, app, code_form, register
 from tests.attack.site import ON_SQLITE, Login, Site, invented, new_key
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -17,8 +17,6 @@ from tests.attack.channel_site import ACTUATOR
 from tests.attack.datagram_wire import DatagramWire
 from tests.attack.possession import carried_out, give, new_order, order
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def other(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:

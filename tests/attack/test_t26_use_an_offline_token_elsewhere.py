@@ -15,16 +15,14 @@ from admittance.protocol.access.authz_info import PossessionKey
 from admittance.wire.cwt import OfflineStanding
 from tests.monitor_world import EPOCH, Ward, ward
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def first(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ward]:
     async with ward(tmp_path_factory.mktemp("first")) as opened:
         yield opened
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def second(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ward]:
     async with ward(tmp_path_factory.mktemp("second")) as opened:
         yield opened

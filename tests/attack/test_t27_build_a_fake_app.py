@@ -25,8 +25,6 @@ from tests.attack.integrity_site import CLIENT, VERSION, App, IntegritySite, Pho
 from tests.attack.site import command
 from tests.unit.server.access.attester import Attester
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 SECRETS = re.compile(
     rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/]{16}|client_secret\"?\s*[:=]\s*[\"'][^\"']+[\"']"
 )

@@ -15,8 +15,6 @@ from admittance.errors import IntegrityRefused, Malformed, Throttled
 from admittance.wire.integrity import Challenge
 from tests.attack.integrity_site import App, IntegritySite, Service, own_address
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 CHANGED, AT = "api.py", 1234
 """The byte that the attacker changed."""
 

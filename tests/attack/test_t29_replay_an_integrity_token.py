@@ -22,8 +22,6 @@ from tests.attack.integrity_site import (
 )
 from tests.attack.site import command
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 CODE_VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 CODE_CHALLENGE = {
     "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",

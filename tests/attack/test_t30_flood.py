@@ -38,7 +38,7 @@ from tests.attack.meddling import handshake_request, own_key
 from tests.attack.relay_in_the_middle import Control
 from tests.attack.world import Guest, until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.alone]
+pytestmark = pytest.mark.alone
 
 LIMITS = RelaySection()
 NODE_KB = 48 * 1024

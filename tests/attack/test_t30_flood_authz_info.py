@@ -7,8 +7,6 @@ import os
 from itertools import count
 from pathlib import Path
 
-import pytest
-
 from admittance.protocol.access.authz_info import ACE_FORMAT
 from admittance.wire.access import AUTHZ_INFO_PATH
 from admittance.wire.ace import AuthzInfo
@@ -18,8 +16,6 @@ from admittance.wire.coap.options import OSCORE, path_options
 from tests.access_world import Site
 from tests.attack.flooding import Datagrams, addresses, growing_less_than
 from tests.attack.possession import carried_out, give, new_order, order
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DEVICE_KB = 4096
 PATIENCE_S = 20.0

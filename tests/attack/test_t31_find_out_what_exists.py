@@ -1,13 +1,11 @@
 """T31. Means: any address, client id, code or token to ask about. Goal: learn which accounts and clients exist."""
 
-import pytest
-
 from admittance.client.oauth.pkce import Pkce
 from tests.attack.oauth_site import Browser, app, register
 from tests.attack.site import ON_SQLITE, Login, Site, new_key, seen
 from tests.logins import challenge_form
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), ON_SQLITE]
+pytestmark = ON_SQLITE
 NOBODY = "nobody-at-all@example.org"
 WRONG = "not the password of anybody"
 

@@ -4,13 +4,10 @@ them in, or by invitations.
 
 from collections.abc import AsyncIterator
 
-import pytest
 import pytest_asyncio
 
 from tests.attack.granted_lock import Granting, give
 from tests.attack.site import ON_SQLITE, Site
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _OF_EACH = ("grant", "email", "created_at", "begins_at", "ends_at", "open_until")
 

@@ -5,13 +5,9 @@ Goal: more codes than the one that the victim gave, each for a login of its own.
 
 import asyncio
 
-import pytest
-
 from admittance.client.oauth.pkce import Pkce
 from tests.attack.oauth_site import Browser, app
 from tests.attack.site import Site
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_consent_sent_twelve_times_at_once_gives_one_code(site: Site) -> None:

@@ -21,7 +21,7 @@ from tests.attack.oauth_site import (
 )
 from tests.attack.site import ON_SQLITE, Login, Site, code_of, new_key
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), ON_SQLITE]
+pytestmark = ON_SQLITE
 
 SCRIPT = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 

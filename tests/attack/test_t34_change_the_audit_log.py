@@ -24,8 +24,6 @@ from admittance.server.audit.model import Entry
 from admittance.server.audit.store import row_mac
 from tests.attack.site import Site, command, database_of_its_own
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 
 @dataclass
 class Log:

@@ -14,8 +14,6 @@ from admittance.protocol.provisioning.network_secret import Network
 from admittance.wire.possession_qr import PossessionQr
 from tests.attack.world import HOME, Device, Visit, World, activate
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 EVIL = Network("Neighbour", "the attacker's own")
 BROKEN_S = 1.5
 

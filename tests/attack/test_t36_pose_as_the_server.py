@@ -31,8 +31,6 @@ from admittance.wire.manifest import DeviceSecrets, decode_line, encode_line, en
 from admittance.wire.sealed import Configuration, Envelope, Header
 from tests.attack.world import LAMP, Device, Neighbourhood, Visit, World, activate
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 
 @dataclass
 class Rogue:

@@ -2,12 +2,8 @@
 
 import dataclasses
 
-import pytest
-
 from tests.attack.site import code_of
 from tests.attack.tpm_site import METER, TpmSite
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_genuine_tpm_alone_is_no_device(tpms: TpmSite) -> None:

@@ -11,8 +11,6 @@ from admittance.wire.enrolment import Enrolled as Issued
 from tests.attack.site import code_of
 from tests.attack.tpm_site import TpmSite
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 RACERS = 200
 
 

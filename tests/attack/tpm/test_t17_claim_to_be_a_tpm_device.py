@@ -2,8 +2,6 @@
 TPM session in a device's name.
 """
 
-import pytest
-
 from admittance.protocol.signing import SoftwareSigner
 from admittance.wire import message
 from admittance.wire.relay import CloseCode, RelayAccepted
@@ -13,8 +11,6 @@ from tests.attack.site import code_of, new_key, seen
 from tests.attack.site import enrolled as enrolled_with
 from tests.attack.tpm.conftest import Enrolled
 from tests.attack.tpm_site import STATUS, TpmSite
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_the_control_opens_a_session(tpms: TpmSite, enrolled: Enrolled) -> None:

@@ -14,8 +14,6 @@ from tests.attack.site import code_of, new_key
 from tests.attack.tpm.conftest import Enrolled
 from tests.attack.tpm_site import STATUS, TpmSite
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 
 async def test_the_kept_key_does_not_load_in_another_tpm(tpms: TpmSite, enrolled: Enrolled) -> None:
     thief = tpms.device()

@@ -6,14 +6,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import httpx
-import pytest
 
 from tests.attack.nodes import Nodes
 from tests.attack.site import CBOR, Login, code_of
 from tests.attack.tpm_site import Session, TpmSite
 from tests.tpm_device import TpmDevice
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @dataclass

@@ -6,7 +6,6 @@ import dataclasses
 import os
 
 import httpx
-import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from admittance.protocol.enrolment.attested import build_attested_csr
@@ -21,8 +20,6 @@ from admittance.wire.tpm.signature import EcdsaSignature
 from tests.attack.site import code_of, invented, new_key, seen
 from tests.attack.tpm_site import KIOSK, METER, TpmSite
 from tests.tpm_device import TpmDevice, certified_from_outside
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def _certificates(tpms: TpmSite) -> int:
