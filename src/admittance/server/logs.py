@@ -6,8 +6,7 @@ Bodies and authorization headers are never handed to a logger in the first place
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, TextIO
@@ -55,19 +54,20 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     """Structlog processor; what later ones add has no secret in it."""
     # One search instead of one for each text: a token in a text is one in their sum, which is all but never there.
     texts = "\n".join([value for value in event.values() if type(value) is str])
-    if (
-        _any_names_secret(tuple(event))
-        or not _SIMPLE.issuperset(map(type, event.values()))
-        or _TOKEN_IN_TEXT.search(texts)
-    ):
+    if _any_names_secret(tuple(event)) or not _SIMPLE.issuperset(map(type, event.values())) or holds_token(texts):
         for name, value in event.items():
             event[name] = _clean(name, value)
     return event
 
 
+def holds_token(text: str) -> bool:
+    """Whether something in a text looks like a token, a private key, or a password in a URL."""
+    return _TOKEN_IN_TEXT.search(text) is not None
+
+
 def configure_logs(form: Literal["json", "console"], level: str, stream: TextIO | None = None) -> None:
     """Send structlog and the standard library's loggers through `redact` to `stream` (stderr)."""
-    output.stream = stream or sys.stderr
+    output.stream, output.is_json = stream or sys.stderr, form == "json"
     minimum = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -104,30 +104,16 @@ def _add_timestamp(_logger: Any, _method: str, event: MutableMapping[str, Any]) 
 
 
 class Output:
-    """Where structlog's lines go."""
+    """Where structlog's lines go, and whether they are JSON."""
 
     def __init__(self) -> None:
         self.stream: TextIO = sys.stderr
-        self._held: list[str] | None = None
+        self.is_json = False
 
-    def write(self, line: str) -> None:
-        """Write a line at once, or with others of the same `piece`."""
-        if self._held is not None:
-            self._held.append(line)
-            return
-        self.stream.write(f"{line}\n")
+    def write(self, lines: str) -> None:
+        """Write one line or several by one system call."""
+        self.stream.write(f"{lines}\n")
         self.stream.flush()
-
-    @contextmanager
-    def piece(self) -> Iterator[None]:
-        """What is logged within is written at its end, by one system call instead of one for each line."""
-        self._held = []
-        try:
-            yield
-        finally:
-            lines, self._held = self._held, None
-            if lines:
-                self.write("\n".join(lines))
 
 
 output = Output()

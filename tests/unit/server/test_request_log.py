@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from admittance.server import request_log
 from admittance.server.logs import configure_logs
 from admittance.server.request_log import RequestLog
 
@@ -20,26 +21,53 @@ class Stream(io.StringIO):
         return super().write(text)
 
 
-async def logged(level: str) -> Stream:
-    """What is written of two requests of one turn."""
-    stream = Stream()
-    configure_logs("json", level, stream)
+@pytest.fixture
+def stream() -> Stream:
+    return Stream()
+
+
+async def logged(*paths: str) -> None:
+    """Requests of one turn."""
     requests = RequestLog("people")
-    requests.add("GET", "/healthz", 200, 0.00123)
-    requests.add("POST", "/oauth/token", 401, 0.5)
+    for path in paths:
+        requests.add("GET", path, 200, 0.00123)
     await asyncio.sleep(0)
-    return stream
 
 
-async def test_requests_of_one_turn_are_written_together() -> None:
-    stream = await logged("info")
+async def test_requests_of_one_turn_are_written_together(stream: Stream) -> None:
+    configure_logs("json", "info", stream)
+    await logged("/healthz", "/oauth/token")
     first, second = map(json.loads, stream.getvalue().splitlines())
-    assert (first["listener"], first["method"], first["path"], first["status"]) == ("people", "GET", "/healthz", 200)
-    assert (first["milliseconds"], second["milliseconds"]) == (1.2, 500.0)
-    assert second["event"] == "request"
+    assert (first["path"], second["path"]) == ("/healthz", "/oauth/token")
     assert stream.writes == 1
 
 
-async def test_nothing_is_written_below_the_level() -> None:
-    stream = await logged("warning")
+async def test_a_line_is_what_structlog_would_write(stream: Stream) -> None:
+    configure_logs("json", "info", stream)
+    await logged('/a\u2028"b')
+    fields = {"method": "GET", "path": '/a\u2028"b', "status": 200, "milliseconds": 1.2}
+    request_log.log.bind(listener="people").info("request", **fields)
+    ours, theirs = map(json.loads, stream.getvalue().strip().split("\n"))
+    assert list(ours) == list(theirs)
+    assert ours.pop("timestamp") <= theirs.pop("timestamp")
+    assert ours == theirs
+
+
+async def test_a_token_in_a_path_is_not_written(stream: Stream) -> None:
+    configure_logs("json", "info", stream)
+    await logged("/healthz", "/eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl/x")
+    assert [json.loads(line)["path"] for line in stream.getvalue().splitlines()] == ["/healthz", "/[redacted]/x"]
+
+
+async def test_people_read_them_on_a_console(stream: Stream) -> None:
+    configure_logs("console", "info", stream)
+    await logged("/healthz", "/oauth/token")
+    first, second = stream.getvalue().splitlines()
+    assert "path=/healthz" in first
+    assert "path=/oauth/token" in second
+
+
+async def test_nothing_is_written_below_the_level(stream: Stream) -> None:
+    configure_logs("json", "warning", stream)
+    await logged("/healthz")
     assert stream.getvalue() == ""
