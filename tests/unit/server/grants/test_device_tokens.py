@@ -78,6 +78,20 @@ async def test_a_device_that_does_not_acknowledge_gets_no_token_out(
     assert home.lock.keys == {}
 
 
+async def test_a_key_that_ends_while_the_device_hears_of_it_is_given_to_nobody(
+    home: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant, tell = await home.give(), home.services.pushes.tell
+
+    async def tell_and_revoke(device_id: str, sequence: int) -> None:
+        await tell(device_id, sequence)
+        await home.services.grants.revoke(home.owner, grant.grant_id)
+
+    monkeypatch.setattr(home.services.pushes, "tell", tell_and_revoke)
+    with pytest.raises(NotFound):
+        await home.token()
+
+
 async def test_an_offline_device_is_unavailable(home: Household) -> None:
     await home.give()
     home.disconnect()
