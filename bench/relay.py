@@ -32,7 +32,7 @@ from bench.load.worker import Worker
 
 PAIRS = 200
 # Other work on the machine changes its speed within seconds, so turns are short, and many.
-ROUNDS = 28
+ROUNDS = 56
 DURATION_S = 0.5
 BURST = 16
 PACED_PER_S = 1000
