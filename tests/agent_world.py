@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import zxingcpp
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from PIL import Image
 
+from admittance.client.scan import read_picture
 from admittance.device.control import ask
 from admittance.device.keys import Made
 from admittance.premises.station import Observer, Station
@@ -237,9 +236,7 @@ class World:
 
     def scan(self) -> PossessionQr:
         """Read the device's screen."""
-        with Image.open(self.directory / "screen.png") as image:
-            (found,) = zxingcpp.read_barcodes(image.convert("L"))
-        return possession_qr.decode(found.text)
+        return possession_qr.decode(read_picture(self.directory / "screen.png"))
 
     async def meet(self) -> "Phone":
         """Join the access point and open a session with the code on the screen."""

@@ -36,9 +36,12 @@ from admittance.wire.relay import APP_PATH
 from tests.attack import actuator
 from tests.attack.relay_in_the_middle import Meddle, RelayInTheMiddle, Side, Stream, pass_on
 from tests.attack.site import command
-from tests.attack.world import LAMP, PLAN, Device, Neighbourhood, World
+from tests.attack.world import LAMP, PLAN, POLL_S, Device, Neighbourhood, World
 
 ACTUATOR = Path(actuator.__file__)
+PATIENCE_S = 40.0
+"""A device that failed often waits for up to 30 s."""
+
 ANSWER_S = 1.0
 """How long an app waits for an answer that the attacker may have spoilt."""
 
@@ -215,6 +218,13 @@ class ChannelSite:
     @property
     def second_credential(self) -> Credential:
         return self._credential_of(self.second)
+
+    async def connected(self) -> None:
+        """Wait until both devices are connected: an attack before may have broken a connection."""
+        async with asyncio.timeout(PATIENCE_S):
+            for device in (self.first, self.second):
+                while not (await device.status())["relay"]:
+                    await asyncio.sleep(POLL_S)
 
     @asynccontextmanager
     async def talk(self, meddle: Meddle = pass_on, device: Device | None = None) -> AsyncIterator[Talk]:

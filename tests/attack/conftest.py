@@ -98,10 +98,16 @@ async def lock_world(grounds: Site) -> AsyncIterator[World]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def relayed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ChannelSite]:
-    """Two devices and their owner's app, and between them a relay that is an attacker's."""
+async def opened_channels(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ChannelSite]:
     async with ChannelSite.open(tmp_path_factory.mktemp("relayed")) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def relayed(opened_channels: ChannelSite) -> ChannelSite:
+    """Two devices and their owner's app, and between them a relay that is an attacker's."""
+    await opened_channels.connected()
+    return opened_channels
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,9 +1,7 @@
 import datetime
 from pathlib import Path
 
-import zxingcpp
-from PIL import Image
-
+from admittance.client.scan import read_picture
 from admittance.maker.authority import Maker
 from admittance.maker.labels import write_label, write_sheet
 from admittance.maker.making import BatchPlan, MadeDevice, make_batch
@@ -20,9 +18,8 @@ def made(maker: Maker, out: Path, count: int = 1) -> list[MadeDevice]:
 def test_another_reader_reads_the_setup_code_off_the_picture(maker: Maker, tmp_path: Path) -> None:
     [device] = made(maker, tmp_path / "out")
     write_label(device)
-    with Image.open(device.directory / "label.png") as picture:
-        [code] = zxingcpp.read_barcodes(picture)
-    assert parse_url(code.text) == SetupCode("https://localhost:8443", device.device_id)
+    text = read_picture(device.directory / "label.png")
+    assert parse_url(text) == SetupCode("https://localhost:8443", device.device_id)
 
 
 def test_the_nfc_tag_says_the_same(maker: Maker, tmp_path: Path) -> None:
