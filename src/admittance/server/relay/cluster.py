@@ -124,6 +124,7 @@ class Cluster:
         except Malformed:
             log.warning("batch_malformed")
             return
+        self._membership.sign_of_life(header.sender)
         self._link(header.sender).receive(header, frames)
 
     def _joined(self, node_id: str) -> None:

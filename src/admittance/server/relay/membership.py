@@ -62,6 +62,11 @@ class Membership:
         now = asyncio.get_running_loop().time()
         return node_id in self._heard or now - self._started_at < DEAD_AFTER_S
 
+    def sign_of_life(self, node_id: str) -> None:
+        """A node that is known said something else than a beat."""
+        if node_id in self._heard:
+            self._heard[node_id] = asyncio.get_running_loop().time()
+
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         due, count = loop.time(), 0

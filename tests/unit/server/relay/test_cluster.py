@@ -342,6 +342,22 @@ async def test_a_process_that_stood_still_does_not_take_the_others_for_dead(star
     await until(lambda: app.got == [b"HELLO", b"STILL HERE"])
 
 
+async def test_a_node_of_which_only_messages_arrive_is_not_taken_for_dead(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As just after its bus was cut off: streams that were opened since would fail before its first beat came."""
+    one, two = await start(), await start()
+    await until_meeting(one, two)
+    await two.connect(LAMP)
+    stream, app = await exchange(one, LAMP)
+    monkeypatch.setattr(two.cluster._membership, "_say", lambda what: None)
+    for number in range(1, 9):
+        await asyncio.sleep(membership.DEAD_AFTER_S / 4)
+        stream.data(b"still here", final=True)
+        await until(lambda expected=number: app.got[1:] == [b"STILL HERE"] * expected)
+    await until(lambda: app.got[-1] is CloseReason.UNAVAILABLE)
+
+
 async def test_a_single_process_is_its_own_cluster(sqlite_database: Database) -> None:
     node = Node(sqlite_database, LocalBus())
     await node.start()
