@@ -23,6 +23,8 @@ END_TIMEOUT_S = 5.0
 POLL_INTERVAL_S = 0.05
 TAIL_LINES = 25
 
+_BEGIN_AS_CHILD = 'test "$PPID" = "$0" && exec "$@"'
+
 
 class ProgramFailed(AdmittanceError):
     """A program ended, or answered otherwise than it must. `log` holds the last lines that it printed."""
@@ -103,7 +105,7 @@ class Programs:
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._programs: list[Program] = []
-        self._leash = _leash()
+        self._leash = leash()
 
     async def __aenter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -204,10 +206,14 @@ def tail(log: Path) -> str:
         return "".join(deque(file, maxlen=TAIL_LINES)).rstrip()
 
 
-def _leash() -> tuple[str, ...]:
-    """Return what to put before a command so that the kernel ends it when this process is killed."""
+def leash() -> tuple[str, ...]:
+    """Return what to put before a command so that it ends when this process is killed.
+
+    The kernel ends it; one that was not on the leash yet when this process was killed, does not begin.
+    """
     program = shutil.which("setpriv")
-    return () if program is None else (program, "--pdeathsig", "TERM", "--")
+    begin = ("/bin/sh", "-c", _BEGIN_AS_CHILD, str(os.getpid()))
+    return () if program is None else (program, "--pdeathsig", "TERM", "--", *begin)
 
 
 def _environment() -> dict[str, str]:
