@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import sys
 from collections import deque
@@ -15,6 +14,7 @@ from typing import Any, Self
 import msgspec
 
 from admittance.errors import AdmittanceError, ConfigurationError
+from admittance.leash import leash
 
 ADMIT = (sys.executable, "-m", "admittance")
 
@@ -22,8 +22,6 @@ START_TIMEOUT_S = 90.0
 END_TIMEOUT_S = 5.0
 POLL_INTERVAL_S = 0.05
 TAIL_LINES = 25
-
-_BEGIN_AS_CHILD = 'test "$PPID" = "$0" && exec "$@"'
 
 
 class ProgramFailed(AdmittanceError):
@@ -204,16 +202,6 @@ def tail(log: Path) -> str:
         return ""
     with log.open(encoding="utf-8", errors="replace") as file:
         return "".join(deque(file, maxlen=TAIL_LINES)).rstrip()
-
-
-def leash() -> tuple[str, ...]:
-    """Return what to put before a command so that it ends when this process is killed.
-
-    The kernel ends it; one that was not on the leash yet when this process was killed, does not begin.
-    """
-    program = shutil.which("setpriv")
-    begin = ("/bin/sh", "-c", _BEGIN_AS_CHILD, str(os.getpid()))
-    return () if program is None else (program, "--pdeathsig", "TERM", "--", *begin)
 
 
 def _environment() -> dict[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from admittance.errors import ConfigurationError, TpmUnavailable
+from admittance.leash import leash
 
 START_S: Final = 10.0
 STOP_S: Final = 5.0
@@ -72,8 +73,8 @@ def _answers(socket_path: Path) -> bool:
 
 
 def _spawn(state: Path, socket_path: Path) -> subprocess.Popen[bytes]:
-    """swtpm; setpriv has the kernel end it if this process dies."""
-    command = ["setpriv", "--pdeathsig", "TERM", "swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}"]
+    """swtpm, which ends if this process is killed."""
+    command = [*leash(), "swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}"]
     command += ["--server", f"type=unixio,path={socket_path}", "--ctrl", f"type=unixio,path={socket_path}.ctrl"]
     command += ["--flags", "not-need-init,startup-clear"]
     quiet = subprocess.DEVNULL
