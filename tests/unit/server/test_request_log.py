@@ -26,25 +26,31 @@ def stream() -> Stream:
     return Stream()
 
 
-async def logged(*paths: str) -> None:
+HEALTHY = ("GET", "/healthz", 200, 0.00123)
+REFUSED = ("POST", "/oauth/token", 401, 0.5)
+
+
+async def logged(*answered: tuple[str, str, int, float]) -> None:
     """Requests of one turn."""
     requests = RequestLog("people")
-    for path in paths:
-        requests.add("GET", path, 200, 0.00123)
+    for each in answered:
+        requests.add(*each)
     await asyncio.sleep(0)
 
 
 async def test_requests_of_one_turn_are_written_together(stream: Stream) -> None:
     configure_logs("json", "info", stream)
-    await logged("/healthz", "/oauth/token")
+    await logged(HEALTHY, REFUSED)
     first, second = map(json.loads, stream.getvalue().splitlines())
-    assert (first["path"], second["path"]) == ("/healthz", "/oauth/token")
+    assert (first["listener"], first["method"], first["path"], first["status"]) == ("people", "GET", "/healthz", 200)
+    assert (first["milliseconds"], second["milliseconds"]) == (1.2, 500.0)
+    assert second["event"] == "request"
     assert stream.writes == 1
 
 
 async def test_a_line_is_what_structlog_would_write(stream: Stream) -> None:
     configure_logs("json", "info", stream)
-    await logged('/a\u2028"b')
+    await logged(("GET", '/a\u2028"b', 200, 0.00123))
     fields = {"method": "GET", "path": '/a\u2028"b', "status": 200, "milliseconds": 1.2}
     request_log.log.bind(listener="people").info("request", **fields)
     ours, theirs = map(json.loads, stream.getvalue().strip().split("\n"))
@@ -55,13 +61,13 @@ async def test_a_line_is_what_structlog_would_write(stream: Stream) -> None:
 
 async def test_a_token_in_a_path_is_not_written(stream: Stream) -> None:
     configure_logs("json", "info", stream)
-    await logged("/healthz", "/eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl/x")
+    await logged(HEALTHY, ("GET", "/eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl/x", 200, 0.00123))
     assert [json.loads(line)["path"] for line in stream.getvalue().splitlines()] == ["/healthz", "/[redacted]/x"]
 
 
 async def test_people_read_them_on_a_console(stream: Stream) -> None:
     configure_logs("console", "info", stream)
-    await logged("/healthz", "/oauth/token")
+    await logged(HEALTHY, REFUSED)
     first, second = stream.getvalue().splitlines()
     assert "path=/healthz" in first
     assert "path=/oauth/token" in second
@@ -69,5 +75,5 @@ async def test_people_read_them_on_a_console(stream: Stream) -> None:
 
 async def test_nothing_is_written_below_the_level(stream: Stream) -> None:
     configure_logs("json", "warning", stream)
-    await logged("/healthz")
+    await logged(HEALTHY)
     assert stream.getvalue() == ""
